@@ -1,0 +1,86 @@
+#include "core/tensor.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+namespace fnn {
+
+bool is_contiguous(const TensorImpl& t) {
+  int64_t expected = 1;
+  for (int i = t.ndim() - 1; i >= 0; --i) {
+    if (t.shape[i] == 0) return true;
+    if (t.shape[i] != 1 && t.strides[i] != expected) return false;
+    expected *= t.shape[i];
+  }
+  return true;
+}
+
+bool is_channels_last(const TensorImpl& t) {
+  if (t.ndim() != 4) return false;
+  const Dims expected = channels_last_strides(t.shape);
+  for (int i = 0; i < 4; ++i)
+    if (t.shape[i] != 1 && t.strides[i] != expected[i]) return false;
+  return true;
+}
+
+bool is_dense(const TensorImpl& t) {
+  if (is_contiguous(t) || is_channels_last(t)) return true;
+  // From stride 1 on, some dimension must continue where the ones before it end.
+  bool used[kMaxDims] = {};
+  int64_t expected = 1;
+  for (;;) {
+    int next = -1, left = 0;
+    for (int i = 0; i < t.ndim(); ++i) {
+      if (used[i] || t.shape[i] == 1) continue;
+      ++left;
+      if (t.strides[i] == expected) next = i;
+    }
+    if (left == 0) return true;
+    if (next < 0) return false;
+    used[next] = true;
+    expected *= t.shape[next];
+  }
+}
+
+Tensor empty_strided(const Dims& shape, const Dims& strides, DType dtype) {
+  const size_t bytes = static_cast<size_t>(checked_numel("empty", shape, itemsize(dtype))) * itemsize(dtype);
+  auto t = std::make_shared<TensorImpl>();
+  auto storage = std::make_shared<Storage>();
+  const size_t padded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
+  void* data = std::aligned_alloc(64, padded);
+  if (!data) throw std::bad_alloc();
+  storage->data = std::shared_ptr<void>(data, std::free);
+  storage->bytes = bytes;
+  t->storage = std::move(storage);
+  t->shape = shape;
+  t->strides = strides;
+  t->dtype = dtype;
+  return t;
+}
+
+Tensor empty(const Dims& shape, DType dtype) {
+  return empty_strided(shape, contiguous_strides(shape), dtype);
+}
+
+Tensor empty_channels_last(const Dims& nchw, DType dtype) {
+  return empty_strided(nchw, channels_last_strides(nchw), dtype);
+}
+
+Tensor empty_like(const Tensor& x, DType dtype) {
+  return is_dense(*x) ? empty_strided(x->shape, x->strides, dtype) : empty(x->shape, dtype);
+}
+
+Tensor alias(const Tensor& x) { return alias(x, x->shape, x->strides, x->offset); }
+
+Tensor alias(const Tensor& x, const Dims& shape, const Dims& strides, int64_t offset) {
+  auto t = std::make_shared<TensorImpl>();
+  t->storage = x->storage;
+  t->offset = offset;
+  t->shape = shape;
+  t->strides = strides;
+  t->dtype = x->dtype;
+  return t;
+}
+
+}  // namespace fnn

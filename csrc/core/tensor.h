@@ -1,0 +1,86 @@
+// The tensor: a typed, strided view of shared storage, and its place on the tape.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/dtype.h"
+#include "core/error.h"
+#include "core/shape.h"
+
+namespace fnn {
+
+struct Node;  // autograd/tape.h
+
+struct Storage {
+  std::shared_ptr<void> data;  // 64-byte aligned when fastnn allocated it
+  size_t bytes = 0;
+  uint32_t version = 0;   // counts in-place writes, so that backward can refuse stale values
+  bool writable = true;
+};
+
+struct TensorImpl;
+using Tensor = std::shared_ptr<TensorImpl>;
+
+struct TensorImpl {
+  std::shared_ptr<Storage> storage;
+  int64_t offset = 0;  // elements from the start of the storage
+  Dims shape;
+  Dims strides;  // elements
+  DType dtype = DType::f32;
+
+  bool requires_grad = false;
+  Tensor grad;
+  std::shared_ptr<Node> grad_fn;  // who made it; for a leaf, who accumulates its gradient
+
+  int ndim() const { return shape.size(); }
+  int64_t numel() const { return fnn::numel(shape); }
+  bool is_leaf() const;
+
+  void* raw() const {
+    return static_cast<char*>(storage->data.get()) + offset * static_cast<int64_t>(itemsize(dtype));
+  }
+  template <class T>
+  T* data() const {
+    return static_cast<T*>(raw());
+  }
+};
+
+// Sizes of one dimension place no constraint on their strides.
+bool is_contiguous(const TensorImpl& t);
+bool is_channels_last(const TensorImpl& t);
+// Contiguous under some order of its dimensions: elementwise kernels run over it flat.
+bool is_dense(const TensorImpl& t);
+
+Tensor empty(const Dims& shape, DType dtype);
+Tensor empty_strided(const Dims& shape, const Dims& strides, DType dtype);
+Tensor empty_channels_last(const Dims& nchw, DType dtype);
+// Same shape and, when x is dense, the same strides.
+Tensor empty_like(const Tensor& x, DType dtype);
+inline Tensor empty_like(const Tensor& x) { return empty_like(x, x->dtype); }
+// Shares storage; not on the tape.
+Tensor alias(const Tensor& x);
+Tensor alias(const Tensor& x, const Dims& shape, const Dims& strides, int64_t offset);
+
+// f.template operator()<T>() for the floating element type of a tensor, else a TypeError.
+template <class F>
+decltype(auto) visit_floating(const char* op, const char* arg, DType t, F&& f) {
+  if (t == DType::f64) return f.template operator()<f64>();
+  check<TypeError>(t == DType::f32, op, arg, " must be float32 or float64; got ", name(t));
+  return f.template operator()<f32>();
+}
+
+template <class F>
+decltype(auto) visit_all(DType t, F&& f) {
+  switch (t) {
+    case DType::b8: return f.template operator()<b8>();
+    case DType::u8: return f.template operator()<u8>();
+    case DType::i32: return f.template operator()<i32>();
+    case DType::i64: return f.template operator()<i64>();
+    case DType::f64: return f.template operator()<f64>();
+    default: return f.template operator()<f32>();
+  }
+}
+
+}  // namespace fnn

@@ -1,0 +1,87 @@
+#include "ops/batch_norm/args.h"
+
+#include "core/stream.h"
+#include "tile/reduce.h"
+
+namespace fnn::FNN_ISA {
+
+constexpr int64_t kRows = 256;  // of a chunk whose sums are made by one thread
+
+// total[k * c + i] = sum over rows r of f(r, at)[k], for K values at once.
+template <class T, int K, class F>
+void sums_over_rows(Stream& s, int64_t rows, int64_t c, T* total, const F& f) {
+  const int64_t chunks = (rows + kRows - 1) / kRows;
+  T* partial = static_cast<T*>(s.workspace(chunks * K * c * sizeof(T)));
+  parallel_for(s, chunks, 8192 / (kRows * c + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t last = (i + 1) * kRows < rows ? (i + 1) * kRows : rows;
+      for_vec<T>(0, c, [&](auto at) {
+        Vec<T> acc[K];
+        for (auto& v : acc) v = Vec<T>(0);
+        for (int64_t r = i * kRows; r < last; ++r) f(r, at, acc);
+        for (int k = 0; k < K; ++k) at.store(partial + (i * K + k) * c, acc[k]);
+      });
+    }
+  });
+  column_sums(partial, chunks, K * c, total, K * c);
+}
+
+// f(r, at) for every vector of every row.
+template <class T, class F>
+void for_each_row(Stream& s, int64_t rows, int64_t c, const F& f) {
+  parallel_for(s, rows, 16384 / (c + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) for_vec<T>(0, c, [&](auto at) { f(r, at); });
+  });
+}
+
+template <class T>
+void batch_norm_fwd(Stream& s, const BatchNormFwdArgs<T>& a) {
+  const int64_t c = a.c;
+  const T n = static_cast<T>(a.rows);
+  if (a.training) {
+    sums_over_rows<T, 1>(s, a.rows, c, a.mean, [&](int64_t r, auto at, Vec<T>* acc) { acc[0] += at.load(a.x + r * c); });
+    for (int64_t i = 0; i < c; ++i) a.mean[i] /= n;
+    sums_over_rows<T, 1>(s, a.rows, c, a.inverse_std, [&](int64_t r, auto at, Vec<T>* acc) {
+      const Vec<T> d = at.load(a.x + r * c) - at.load(a.mean);
+      acc[0] += d * d;
+    });
+    for (int64_t i = 0; i < c; ++i) {
+      const T sum = a.inverse_std[i];
+      if (a.running_mean) a.running_mean[i] += a.momentum * (a.mean[i] - a.running_mean[i]);
+      if (a.running_var) a.running_var[i] += a.momentum * (sum / (n - T(1)) - a.running_var[i]);
+      a.inverse_std[i] = T(1) / sqrt(sum / n + a.eps);
+    }
+  }
+  for_each_row<T>(s, a.rows, c, [&](int64_t r, auto at) {
+    Vec<T> scale = at.load(a.inverse_std);
+    if (a.w) scale = scale * at.load(a.w);
+    Vec<T> y = (at.load(a.x + r * c) - at.load(a.mean)) * scale;
+    if (a.b) y += at.load(a.b);
+    at.store(a.y + r * c, y);
+  });
+}
+
+template <class T>
+void batch_norm_bwd(Stream& s, const BatchNormBwdArgs<T>& a) {
+  const int64_t c = a.c;
+  const auto xhat = [&](int64_t r, auto at) {
+    return (at.load(a.x + r * c) - at.load(a.mean)) * at.load(a.inverse_std);
+  };
+  sums_over_rows<T, 1>(s, a.rows, c, a.db, [&](int64_t r, auto at, Vec<T>* acc) { acc[0] += at.load(a.dy + r * c); });
+  sums_over_rows<T, 1>(s, a.rows, c, a.dw,
+                       [&](int64_t r, auto at, Vec<T>* acc) { acc[0] += at.load(a.dy + r * c) * xhat(r, at); });
+  if (!a.dx) return;
+  const Vec<T> part(a.training ? T(1) / static_cast<T>(a.rows) : T(0));
+  for_each_row<T>(s, a.rows, c, [&](int64_t r, auto at) {
+    Vec<T> scale = at.load(a.inverse_std);
+    if (a.w) scale = scale * at.load(a.w);
+    Vec<T> dy = at.load(a.dy + r * c);
+    if (a.training) dy = dy - part * (at.load(a.db) + xhat(r, at) * at.load(a.dw));
+    at.store(a.dx + r * c, dy * scale);
+  });
+}
+
+#include "isa/instantiate.h"
+#include "ops/batch_norm/kernels.inc"
+
+}  // namespace fnn::FNN_ISA

@@ -1,0 +1,81 @@
+#include "ops/binary/args.h"
+
+#include "core/dtype.h"
+#include "tile/strided.h"
+
+namespace fnn::FNN_ISA {
+
+constexpr int64_t kBlock = 512;
+
+// The next n elements side by side: in place, or gathered into the buffer.
+template <class T>
+FNN_INLINE const T* side_by_side(const T* x, int64_t stride, int64_t n, T* buffer) {
+  if (stride == 1) return x;
+  for (int64_t i = 0; i < n; ++i) buffer[i] = x[i * stride];
+  return buffer;
+}
+
+// One plain loop that the compiler vectorises: these functions are bound by memory.
+template <class T, class Args, class F>
+void run(Stream& s, const Args& args, const F& f) {
+  const int last = args.shape.ndim - 1;
+  const int64_t sy = args.shape.stride[0][last], sa = args.shape.stride[1][last], sb = args.shape.stride[2][last];
+  for_each_row(s, args.shape, [&](const int64_t* at, int64_t n) {
+    T buffer_a[kBlock], buffer_b[kBlock];
+    for (int64_t i = 0; i < n; i += kBlock) {
+      const int64_t count = n - i < kBlock ? n - i : kBlock;
+      const T* a = side_by_side(args.a + at[1] + i * sa, sa, count, buffer_a);
+      const T* b = side_by_side(args.b + at[2] + i * sb, sb, count, buffer_b);
+      auto* y = args.y + at[0] + i * sy;
+      if (sy == 1) {
+#pragma GCC ivdep
+        for (int64_t j = 0; j < count; ++j) y[j] = f(a[j], b[j]);
+      } else {
+        for (int64_t j = 0; j < count; ++j) y[j * sy] = f(a[j], b[j]);
+      }
+    }
+  });
+}
+
+// Integers wrap around, which is undefined for signed types: computed unsigned.
+template <class T>
+struct Wrap { using type = T; };
+template <>
+struct Wrap<int64_t> { using type = uint64_t; };
+template <>
+struct Wrap<int32_t> { using type = uint32_t; };
+
+template <class T>
+void binary(Stream& s, const BinaryArgs<T>& args) {
+  using W = typename Wrap<T>::type;
+  switch (args.op) {
+    case BinaryOp::add: return run<T>(s, args, [](T a, T b) { return T(W(a) + W(b)); });
+    case BinaryOp::sub: return run<T>(s, args, [](T a, T b) { return T(W(a) - W(b)); });
+    case BinaryOp::mul: return run<T>(s, args, [](T a, T b) { return T(W(a) * W(b)); });
+    case BinaryOp::maximum: return run<T>(s, args, [](T a, T b) { return a != a ? a : (a > b ? a : b); });
+    case BinaryOp::minimum: return run<T>(s, args, [](T a, T b) { return a != a ? a : (a < b ? a : b); });
+    case BinaryOp::div:
+    case BinaryOp::pow:
+      if constexpr (T(0.5) != T(0)) {  // floating; the boundary sends no integers here
+        if (args.op == BinaryOp::div) return run<T>(s, args, [](T a, T b) { return a / b; });
+        return run<T>(s, args, [](T a, T b) { return sizeof(T) == 4 ? __builtin_powf(a, b) : __builtin_pow(a, b); });
+      }
+  }
+}
+
+template <class T>
+void compare(Stream& s, const CompareArgs<T>& args) {
+  switch (args.op) {
+    case CompareOp::eq: return run<T>(s, args, [](T a, T b) { return a == b; });
+    case CompareOp::ne: return run<T>(s, args, [](T a, T b) { return a != b; });
+    case CompareOp::lt: return run<T>(s, args, [](T a, T b) { return a < b; });
+    case CompareOp::le: return run<T>(s, args, [](T a, T b) { return a <= b; });
+    case CompareOp::gt: return run<T>(s, args, [](T a, T b) { return a > b; });
+    case CompareOp::ge: return run<T>(s, args, [](T a, T b) { return a >= b; });
+  }
+}
+
+#include "isa/instantiate.h"
+#include "ops/binary/kernels.inc"
+
+}  // namespace fnn::FNN_ISA

@@ -1,0 +1,115 @@
+#include "ops/copy/op.h"
+
+#include <cmath>
+#include <limits>
+
+#include "autograd/tape.h"
+#include "core/iterate.h"
+#include "isa/kernels.h"
+
+namespace fnn {
+namespace {
+
+// NaN, infinity and what the integer type cannot hold have no integer value.
+template <class To, class From>
+void check_integer_range(const char* op, const Tensor& x) {
+  const From* p = x->data<From>();
+  const int64_t n = x->numel();
+  const From lowest = static_cast<From>(std::numeric_limits<To>::min());
+  const From beyond = std::ldexp(From(1), std::numeric_limits<To>::digits);  // max + 1
+  for (int64_t i = 0; i < n; ++i)
+    check(p[i] > lowest - From(1) || p[i] == lowest ? p[i] < beyond : false, op, "cannot convert ", p[i], " to ",
+          name(dtype_of<To>::value));
+}
+
+void check_float_to_integer(const char* op, const Tensor& x, DType to) {
+  const auto from = [&]<class From>() {
+    if (to == DType::i64) check_integer_range<i64, From>(op, x);
+    if (to == DType::i32) check_integer_range<i32, From>(op, x);
+    if (to == DType::u8) check_integer_range<u8, From>(op, x);
+  };
+  x->dtype == DType::f32 ? from.operator()<f32>() : from.operator()<f64>();
+}
+
+}  // namespace
+
+void copy_into(const Tensor& y, const Tensor& x) {
+  if (y->numel() == 0) return;
+  const auto shape = merge_dims<2>(y->shape, {y->strides, broadcast_strides(*x, y->shape)});
+  switch (itemsize(y->dtype)) {
+    case 1: return launch<kernel::strided_copy>(CopyArgs<u8>{shape, y->data<u8>(), x->data<u8>()});
+    case 4: return launch<kernel::strided_copy>(CopyArgs<i32>{shape, y->data<i32>(), x->data<i32>()});
+    default: return launch<kernel::strided_copy>(CopyArgs<i64>{shape, y->data<i64>(), x->data<i64>()});
+  }
+}
+
+Tensor clone(const Tensor& x) {
+  Tensor y = empty_like(x);
+  copy_into(y, x);
+  return y;
+}
+
+Tensor full(const Dims& shape, DType dtype, double value) {
+  Tensor y = empty(shape, dtype);
+  visit_all(dtype, [&]<class T>() {
+    launch<kernel::fill>(FillArgs<T>{y->data<T>(), static_cast<T>(value), y->numel()});
+  });
+  return y;
+}
+
+Tensor zeros(const Dims& shape, DType dtype) { return full(shape, dtype, 0); }
+Tensor full_like(const Tensor& x, double value) { return full(x->shape, x->dtype, value); }
+
+Tensor as_contiguous(const Tensor& x) {
+  if (is_contiguous(*x)) return x;
+  Tensor y = empty(x->shape, x->dtype);
+  copy_into(y, x);
+  return y;
+}
+
+Tensor as_channels_last(const Tensor& x) {
+  if (is_channels_last(*x)) return x;
+  Tensor y = empty_channels_last(x->shape, x->dtype);
+  copy_into(y, x);
+  return y;
+}
+
+Tensor as_dense(const Tensor& x) { return is_dense(*x) ? x : as_contiguous(x); }
+
+Tensor as_strided_like(const Tensor& x, const Dims& strides) {
+  bool same = true;
+  for (int i = 0; i < x->ndim(); ++i) same &= x->shape[i] == 1 || x->strides[i] == strides[i];
+  if (same) return x;
+  Tensor y = empty_strided(x->shape, strides, x->dtype);
+  copy_into(y, x);
+  return y;
+}
+
+Tensor cast(const char* op, const Tensor& x, DType to) {
+  if (x->dtype == to) return x;
+  const Tensor dense = as_dense(x);
+  if (is_floating(x->dtype) && !is_floating(to) && to != DType::b8) check_float_to_integer(op, dense, to);
+  Tensor y = empty_like(dense, to);
+  visit_all(x->dtype, [&]<class T>() {
+    launch<kernel::cast>(CastArgs<T>{dense->data<T>(), y->raw(), to, y->numel()});
+  });
+  return y;
+}
+
+Tensor contiguous(const Tensor& x, MemoryFormat format) {
+  const bool last = format == MemoryFormat::channels_last;
+  check(!last || x->ndim() == 4, "contiguous", "channels_last needs a 4-d tensor; got shape ", x->shape);
+  Tensor y = last ? as_channels_last(x) : as_contiguous(x);
+  if (y == x) return y;
+  return record("contiguous", {&x}, y, [] { return [](const Tensor& dy, Grads& dx) { dx[0] = dy; }; });
+}
+
+Tensor to(const char* op, const Tensor& x, DType dtype) {
+  Tensor y = cast(op, x, dtype);
+  if (y == x || !is_floating(dtype)) return y;
+  return record("to", {&x}, y, [from = x->dtype] {
+    return [from](const Tensor& dy, Grads& dx) { dx[0] = cast("to", dy, from); };
+  });
+}
+
+}  // namespace fnn

@@ -1,0 +1,108 @@
+"""Copies between layouts, conversions between element types, and fills."""
+
+import numpy as np
+
+from fastnn import _C
+from fastnn.testing import Case, Spec, exact, given, integers, specials, uniform
+
+
+def filled(x, value):
+    x.fill_(value)
+    return x
+
+
+def overwritten(x, src):
+    x.copy_(src)
+    return x
+
+
+FLOATS = ("float32", "float64")
+INTEGERS = ("int64", "int32", "uint8")
+REAL = uniform(0, 200, 3, 43)
+
+SPECS = [
+    Spec(
+        "contiguous",
+        lambda x, memory_format=None: (x, None),
+        [
+            Case("plain", {"x": (2, 3, 4, 5)}),
+            Case("to channels last", {"x": (2, 3, 4, 5)}, {"memory_format": _C.channels_last}),
+            Case("one channel", {"x": (2, 1, 4, 5)}, {"memory_format": _C.channels_last}),
+            Case("empty", {"x": (0, 3, 4, 5)}, {"memory_format": _C.channels_last}),
+            Case("large", {"x": (4, 20, 24, 24)}, {"memory_format": _C.channels_last}),
+            Case("integers", {"x": integers(-9, 9, 3, 5)}, grad=False),
+            Case("bytes", {"x": given(np.arange(35, dtype=np.uint8).reshape(5, 7))}, grad=False),
+        ],
+        kernels=["strided_copy"],
+        grad=["x"],
+        op=lambda x, **format: x.contiguous(**format),
+        bench=[
+            Case("64 x 20 x 24 x 24", {"x": (64, 20, 24, 24)}, {"memory_format": _C.channels_last})
+        ],
+    ),
+    Spec(
+        "clone",
+        lambda x: (x, None),
+        [
+            Case("plain", {"x": (3, 4, 5)}),
+            Case("0 dimensions", {"x": ()}),
+            Case("empty", {"x": (3, 0)}),
+            Case("NaN", {"x": specials(31)}, grad=False),
+        ],
+        kernels=["strided_copy"],
+        grad=["x"],
+        op=lambda x: x.clone(),
+    ),
+    Spec(
+        "to",
+        exact(lambda x, dtype: x.astype(dtype)),
+        [Case(f"real to {t}", {"x": REAL}, {"dtype": t}) for t in FLOATS]
+        + [Case(f"real to {t}", {"x": REAL}, {"dtype": t}, grad=False) for t in INTEGERS]
+        + [Case("NaN is true", {"x": specials(35)}, {"dtype": "bool"}, grad=False)]
+        + [Case("NaN stays", {"x": specials(35)}, {"dtype": "float32"}, grad=False)]
+        + [
+            Case(f"{a} to {b}", {"x": given(np.arange(-5, 130).astype(a))}, {"dtype": b}, grad=False)
+            for a in (*INTEGERS, "bool")
+            for b in (*FLOATS, *INTEGERS, "bool")
+        ],
+        kernels=["cast"],
+        grad=["x"],
+        op=lambda x, dtype: x.to(dtype=dtype),
+    ),
+    Spec(
+        "fill_",
+        lambda x, value: (np.full(x.shape, value), None),
+        [
+            Case("plain", {"x": (3, 5)}, {"value": 2.5}, grad=False),
+            Case("integers", {"x": integers(0, 9, 3, 5)}, {"value": -7}, grad=False),
+            Case("large", {"x": (5, 8209)}, {"value": -1.0}, grad=False),
+        ],
+        kernels=["fill"],
+        op=filled,
+        in_place=True,
+    ),
+    Spec(
+        "full",
+        lambda size, value: (np.full(size, value), None),
+        [
+            Case("plain", {}, {"size": (3, 5), "value": 2.5}, grad=False),
+            Case("integers", {}, {"size": (129,), "value": -3}, grad=False),
+            Case("large", {}, {"size": (5, 8209), "value": 0.5}, grad=False),
+            Case("empty", {}, {"size": (0,), "value": 0.5}, grad=False),
+        ],
+        kernels=["fill", "strided_copy"],
+        op=lambda size, value: _C.full(size, value),
+    ),
+    Spec(
+        "copy_",
+        lambda x, src: (np.broadcast_to(src, x.shape), None),
+        [
+            Case("plain", {"x": (3, 5), "src": (3, 5)}, grad=False),
+            Case("a row repeats", {"x": (3, 5), "src": (5,)}, grad=False),
+            Case("integers become real", {"x": (3, 5), "src": integers(0, 9, 3, 1)}, grad=False),
+        ],
+        kernels=["strided_copy", "cast"],
+        op=overwritten,
+        in_place=True,
+    ),
+]

@@ -1,0 +1,36 @@
+"""y[j] = x[index[j]] for rows; backward adds row j of dy to row index[j] of dx."""
+
+import numpy as np
+
+from fastnn.testing import Case, Spec, given, integers
+
+
+def taken(name, shape, index, grad=True):
+    return Case(name, {"x": shape, "index": index}, {"dim": 0}, grad)
+
+
+SPECS = [
+    Spec(
+        "index_select",
+        lambda x, index, dim: (np.take(x, index, dim), None),
+        [
+            taken("plain", (5, 4), integers(0, 5, 7)),
+            taken("one row again and again", (5, 3), given([2] * 9)),
+            taken("from the end", (5, 3), integers(-5, 5, 9)),
+            taken("nothing", (5, 3), given(np.zeros(0, np.int64))),
+            taken("int32", (5, 3), given(np.array([4, 0, 4], np.int32))),
+            taken("numbers", (9,), integers(0, 9, 4)),
+            taken("images", (6, 2, 3, 3), integers(0, 6, 4)),
+            taken("a table of indices", (6, 2), integers(0, 6, 3, 4)),
+            taken("rows of no width", (6, 0), integers(0, 6, 3)),
+            taken("several threads", (300, 2100), integers(0, 300, 200)),
+            taken("bytes", given(np.arange(40, dtype=np.uint8).reshape(8, 5)), given([7, 0]), False),
+        ],
+        kernels=["gather_rows", "scatter_rows"],
+        grad=["x"],
+        op=lambda x, index, dim: x.index_select(dim, index),
+        bench=[taken("64 of 50000 images", (50000, 784), integers(0, 50000, 64))],
+        numpy=lambda x, index, dim: x[index],
+        torch=lambda x, index, dim: x[index],
+    ),
+]

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+
+#include "ops/unary/args.h"
+
+namespace fnn {
+
+// y = act(x w^T + b)
+template <class T>
+struct LinearFwdArgs {
+  int64_t n, in, out;
+  const T* x;  // (n, in)
+  const T* w;  // (out, in), or (in, out) when w_transposed
+  bool w_transposed;
+  const T* b;  // (out) or null
+  T* y;        // (n, out)
+  bool has_activation;
+  UnaryOp activation;  // one whose slope is computed from y
+};
+
+// With g = dy act'(y):  dx = g w,  dw = g^T x,  db = column sums of g.
+template <class T>
+struct LinearBwdArgs {
+  int64_t n, in, out;
+  const T* x;   // (n, in)
+  const T* w;   // (out, in), or (in, out) when w_transposed
+  bool w_transposed;
+  const T* y;   // (n, out); read with an activation only
+  const T* dy;  // (n, out)
+  T* g;         // (n, out) scratch; null without an activation
+  T* dx;        // (n, in) or null
+  T* dw;        // laid out as w, or null
+  T* db;        // (out) or null
+  bool has_activation;
+  UnaryOp activation;
+};
+
+}  // namespace fnn

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+
+namespace fnn {
+
+// One step of one parameter, elementwise and in place. In all of them
+// g = (maximize ? -grad : grad) + weight_decay p, unless the decay is decoupled.
+
+// buf = momentum buf + (1 - dampening) g;  p -= lr (nesterov ? g + momentum buf : buf).
+// Sutskever et al., "On the importance of initialization and momentum", 2013.
+template <class T>
+struct SgdArgs {
+  int64_t n;
+  T* p;           // (n)
+  const T* grad;  // (n)
+  T* buf;         // (n) or null without momentum
+  T lr, momentum, dampening, weight_decay;
+  bool nesterov, maximize;
+};
+
+// m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= step_size m / (sqrt(v) / bias2 + eps),
+// step_size = lr / (1 - b1^t), bias2 = sqrt(1 - b2^t). Kingma and Ba, 2015; decoupled decay
+// (p -= lr weight_decay p first): Loshchilov and Hutter, 2019.
+template <class T>
+struct AdamArgs {
+  int64_t n;
+  T* p;                  // (n)
+  const T* grad;         // (n)
+  T *m, *v, *v_max;      // (n) each; v_max with amsgrad only
+  T lr, beta1, beta2, eps, weight_decay, step_size, bias2;
+  bool decoupled, maximize;
+};
+
+// s = alpha s + (1 - alpha) g^2;  d = sqrt(s - mean^2 when centered) + eps;
+// p -= lr g / d, or buf = momentum buf + g / d;  p -= lr buf. Tieleman and Hinton, 2012.
+template <class T>
+struct RmspropArgs {
+  int64_t n;
+  T* p;                 // (n)
+  const T* grad;        // (n)
+  T *s, *buf, *mean;    // (n) each; buf with momentum, mean with centered only
+  T lr, alpha, eps, weight_decay, momentum;
+  bool maximize;
+};
+
+// s += g^2;  p -= lr g / (sqrt(s) + eps). Duchi, Hazan and Singer, 2011.
+template <class T>
+struct AdagradArgs {
+  int64_t n;
+  T* p;           // (n)
+  const T* grad;  // (n)
+  T* s;           // (n)
+  T lr, eps, weight_decay;
+  bool maximize;
+};
+
+// s = rho s + (1 - rho) g^2;  d = g sqrt(delta + eps) / sqrt(s + eps);
+// delta = rho delta + (1 - rho) d^2;  p -= lr d. Zeiler, 2012.
+template <class T>
+struct AdadeltaArgs {
+  int64_t n;
+  T* p;           // (n)
+  const T* grad;  // (n)
+  T *s, *delta;   // (n) each
+  T lr, rho, eps, weight_decay;
+  bool maximize;
+};
+
+}  // namespace fnn

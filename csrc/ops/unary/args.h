@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+
+namespace fnn {
+
+// alpha, beta: pow has the exponent; leaky_relu the slope; clip the bounds.
+enum class UnaryOp {
+  neg, abs, exp, log, sqrt, square, pow, clip, sin, cos,
+  relu, leaky_relu, sigmoid, tanh, gelu, gelu_tanh, silu
+};
+
+// Whose derivative is computed from y = f(x) instead of x.
+__attribute__((always_inline)) constexpr bool reads_y(UnaryOp op) {
+  return op == UnaryOp::exp || op == UnaryOp::sqrt || op == UnaryOp::relu || op == UnaryOp::sigmoid ||
+         op == UnaryOp::tanh;
+}
+
+// y[i] = f(x[i])
+template <class T>
+struct UnaryFwdArgs {
+  const T* x;  // (n)
+  T* y;        // (n)
+  int64_t n;
+  UnaryOp op;
+  T alpha, beta;
+};
+
+// dx[i] = dy[i] f'(x[i]). Reads y instead of x where f' is reads_y(op).
+template <class T>
+struct UnaryBwdArgs {
+  const T* xy;  // (n): x or y
+  const T* dy;  // (n)
+  T* dx;        // (n)
+  int64_t n;
+  UnaryOp op;
+  T alpha, beta;
+};
+
+}  // namespace fnn

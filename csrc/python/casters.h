@@ -1,0 +1,148 @@
+// How Python values become the arguments of an operation.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "core/scalar.h"
+#include "core/tensor.h"
+
+namespace py = pybind11;
+
+namespace fnn {
+
+using TensorClass = py::class_<TensorImpl, Tensor>;
+using ReleaseGil = py::call_guard<py::gil_scoped_release>;
+
+// An int or a pair of ints, as kernel_size, stride and the like are given.
+struct Pair {
+  int64_t h = 0, w = 0;
+  static Pair both(int64_t v) { return {v, v}; }
+  bool operator==(const Pair&) const = default;
+};
+inline std::ostream& operator<<(std::ostream& out, const Pair& p) { return out << '(' << p.h << ", " << p.w << ')'; }
+
+// Any object that names an element type: fastnn.float32, numpy.float32, "float32".
+DType parse_dtype(py::handle object);
+py::object dtype_object(DType dtype);
+// "cpu" or a device object; None means the CPU.
+void check_device(const char* op, py::handle device);
+
+// Defines fastnn._C.<name>(input, ...) and the method Tensor.<name>(...) at once.
+template <class F, class... Extra>
+void def_op(py::module_& m, const char* name, F&& f, const char* doc, const Extra&... extra) {
+  m.def(name, f, doc, py::arg("input"), extra..., ReleaseGil());
+  TensorClass cls(m.attr("Tensor"));
+  cls.def(name, f, doc, extra..., ReleaseGil());
+}
+
+}  // namespace fnn
+
+namespace pybind11::detail {
+
+inline bool is_number(handle h) {
+  return PyFloat_Check(h.ptr()) || PyLong_Check(h.ptr()) ||
+         (!isinstance<array>(h) && !isinstance<fnn::TensorImpl>(h) && !PyComplex_Check(h.ptr()) &&
+          (PyIndex_Check(h.ptr()) || (hasattr(h, "dtype") && hasattr(h, "__float__") && hasattr(h, "item"))));
+}
+
+template <>
+struct type_caster<fnn::Scalar> {
+  PYBIND11_TYPE_CASTER(fnn::Scalar, const_name("float"));
+  bool load(handle src, bool) {
+    if (!src || !is_number(src)) return false;
+    object held = reinterpret_borrow<object>(src);
+    if (!PyFloat_Check(src.ptr()) && !PyLong_Check(src.ptr())) held = src.attr("item")();
+    if (PyFloat_Check(held.ptr())) {
+      value = {PyFloat_AS_DOUBLE(held.ptr()), 0, true};
+      return true;
+    }
+    if (!PyLong_Check(held.ptr())) return false;
+    int overflow = 0;
+    const int64_t i = PyLong_AsLongLongAndOverflow(held.ptr(), &overflow);
+    if (overflow) throw fnn::ValueError("[scalar] an integer beyond 64 bits: " + std::string(str(held)));
+    value = {static_cast<double>(i), i, false};
+    return true;
+  }
+  static handle cast(const fnn::Scalar& s, return_value_policy, handle) {
+    return (s.is_float ? object(float_(s.value)) : object(int_(s.integer))).release();
+  }
+};
+
+template <>
+struct type_caster<fnn::Operand> {
+  PYBIND11_TYPE_CASTER(fnn::Operand, const_name("Tensor | float"));
+  bool load(handle src, bool convert) {
+    make_caster<fnn::Tensor> tensor;
+    if (isinstance<fnn::TensorImpl>(src) && tensor.load(src, false)) {
+      value = cast_op<fnn::Tensor&>(tensor);
+      return true;
+    }
+    make_caster<fnn::Scalar> scalar;
+    if (scalar.load(src, convert)) {
+      value = cast_op<fnn::Scalar&>(scalar);
+      return true;
+    }
+    if (!isinstance<array>(src) || !tensor.load(src, true)) return false;
+    value = cast_op<fnn::Tensor&>(tensor);
+    return true;
+  }
+};
+
+template <>
+struct type_caster<fnn::Dims> {
+  PYBIND11_TYPE_CASTER(fnn::Dims, const_name("int | tuple[int, ...]"));
+  bool load(handle src, bool) {
+    value = fnn::Dims();
+    if (PyIndex_Check(src.ptr()) && !PySequence_Check(src.ptr())) {
+      value.push_back(src.cast<int64_t>());
+      return true;
+    }
+    if (!PySequence_Check(src.ptr()) || PyUnicode_Check(src.ptr())) return false;
+    for (handle item : reinterpret_borrow<sequence>(src)) {
+      if (!PyIndex_Check(item.ptr())) return false;
+      value.push_back(item.cast<int64_t>());
+    }
+    return true;
+  }
+  static handle cast(const fnn::Dims& d, return_value_policy, handle) {
+    tuple t(d.size());
+    for (int i = 0; i < d.size(); ++i) t[i] = int_(d[i]);
+    return t.release();
+  }
+};
+
+template <>
+struct type_caster<fnn::Pair> {
+  PYBIND11_TYPE_CASTER(fnn::Pair, const_name("int | tuple[int, int]"));
+  bool load(handle src, bool) {
+    if (PyBool_Check(src.ptr())) return false;
+    if (PyIndex_Check(src.ptr()) && !PySequence_Check(src.ptr())) {
+      value = fnn::Pair::both(src.cast<int64_t>());
+      return true;
+    }
+    if (!PySequence_Check(src.ptr()) || PyUnicode_Check(src.ptr())) return false;
+    const auto items = reinterpret_borrow<sequence>(src);
+    const size_t n = items.size();
+    if (n < 1 || n > 2) return false;
+    for (handle item : items)
+      if (!PyIndex_Check(item.ptr())) return false;
+    value = {object(items[0]).cast<int64_t>(), object(items[n - 1]).cast<int64_t>()};
+    return true;
+  }
+  static handle cast(const fnn::Pair& p, return_value_policy, handle) { return make_tuple(p.h, p.w).release(); }
+};
+
+template <>
+struct type_caster<fnn::DType> {
+  PYBIND11_TYPE_CASTER(fnn::DType, const_name("dtype"));
+  bool load(handle src, bool) {
+    if (!src || src.is_none()) return false;
+    value = fnn::parse_dtype(src);
+    return true;
+  }
+  static handle cast(fnn::DType d, return_value_policy, handle) { return fnn::dtype_object(d).release(); }
+};
+
+}  // namespace pybind11::detail

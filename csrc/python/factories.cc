@@ -1,0 +1,119 @@
+// Functions that make tensors.
+#include "ops/copy/op.h"
+#include "python/convert.h"
+
+#include <cmath>
+
+namespace fnn {
+namespace {
+
+Tensor finish(const Tensor& t, bool requires_grad) {
+  check<TypeError>(!requires_grad || is_floating(t->dtype), "requires_grad",
+                   "only float tensors can require a gradient; got ", name(t->dtype));
+  t->requires_grad = requires_grad;
+  return t;
+}
+
+// Sizes as one tuple or as separate ints.
+Dims sizes(const py::args& args) {
+  if (args.size() == 1 && !PyIndex_Check(args[0].ptr())) return py::cast<Dims>(args[0]);
+  return py::cast<Dims>(py::object(args));
+}
+
+Tensor tensor(const py::object& data, std::optional<DType> dtype, const py::object& device, bool requires_grad) {
+  check_device("tensor", device);
+  Tensor t;
+  if (py::isinstance<TensorImpl>(data)) {
+    t = data.cast<Tensor>();
+  } else {
+    const bool array = py::isinstance<py::array>(data) || py::hasattr(data, "__array__");
+    py::array a = py::module_::import("numpy").attr("asarray")(data);
+    // Python floats are float32, as in PyTorch; NumPy's keep the type they were given.
+    if (!array && a.dtype().kind() == 'f' && !dtype) dtype = DType::f32;
+    if (!array && a.size() == 0 && !dtype) dtype = DType::f32;
+    t = from_numpy_or_copy("tensor", a);
+  }
+  Tensor y = cast("tensor", t, dtype.value_or(t->dtype));
+  return finish(y == t ? as_contiguous(clone(t)) : as_contiguous(y), requires_grad);
+}
+
+Tensor arange(const Scalar& first, const std::optional<Scalar>& last, const Scalar& step, std::optional<DType> dtype,
+              const py::object& device, bool requires_grad) {
+  check_device("arange", device);
+  const Scalar start = last ? first : Scalar{}, end = last ? *last : first;
+  check(step.value != 0 && std::isfinite(step.value), "arange", "step must be finite and not 0; got ", step.value);
+  const double count = std::ceil((end.value - start.value) / step.value);
+  check(std::isfinite(count) && count >= 0 && count < 0x1p53, "arange", "cannot count from ", start.value, " to ",
+        end.value, " by ", step.value);
+  const bool floating = start.is_float || end.is_float || step.is_float;
+  const auto n = static_cast<int64_t>(count);
+  const DType wanted = dtype.value_or(floating ? DType::f32 : DType::i64);
+  const Tensor exact = empty({n}, floating ? DType::f64 : DType::i64);
+  for (int64_t i = 0; i < n; ++i) {
+    if (floating) exact->data<f64>()[i] = start.value + static_cast<double>(i) * step.value;
+    else exact->data<i64>()[i] = start.integer + i * step.integer;
+  }
+  return finish(cast("arange", exact, wanted), requires_grad);
+}
+
+template <class Fill>
+void def_sized(py::module_& m, const char* name, const char* doc, const Fill& fill) {
+  m.def(
+      name,
+      [name, fill](const py::args& size, std::optional<DType> dtype, const py::object& device, bool requires_grad) {
+        check_device(name, device);
+        const Dims shape = sizes(size);
+        const DType type = dtype.value_or(DType::f32);
+        checked_numel(name, shape, itemsize(type));
+        return finish(fill(shape, type), requires_grad);
+      },
+      doc, py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = py::none(),
+      py::arg("requires_grad") = false);
+}
+
+}  // namespace
+
+void bind_factories(py::module_& m) {
+  m.def("tensor", &tensor, py::arg("data"), py::kw_only(), py::arg("dtype") = py::none(),
+        py::arg("device") = py::none(), py::arg("requires_grad") = false,
+        "A new tensor holding a copy of data (numbers, nested lists, an array). Python floats become float32 and "
+        "ints int64; arrays keep their type. Raises a TypeError for object, str and complex arrays, and a ValueError "
+        "for NaN that is to become an integer.");
+  def_sized(m, "empty", "A tensor of the given sizes with whatever was in memory.",
+            [](const Dims& s, DType t) { return empty(s, t); });
+  def_sized(m, "zeros", "A tensor of zeros.", [](const Dims& s, DType t) { return full(s, t, 0); });
+  def_sized(m, "ones", "A tensor of ones.", [](const Dims& s, DType t) { return full(s, t, 1); });
+  const auto random = [&](const char* name, const char* method, const char* doc) {
+    def_sized(m, name, doc, [method](const Dims& s, DType t) {
+      const Tensor x = empty(s, t);
+      py::cast(x).attr(method)();
+      return x;
+    });
+  };
+  random("rand", "uniform_", "Uniform random numbers in [0, 1).");
+  random("randn", "normal_", "Normal random numbers of mean 0 and standard deviation 1.");
+  m.def(
+      "full",
+      [](const Dims& size, const Scalar& value, std::optional<DType> dtype, const py::object& device,
+         bool requires_grad) {
+        check_device("full", device);
+        const DType type = dtype.value_or(value.is_float ? DType::f32 : DType::i64);
+        const Tensor one = empty({}, value.is_float ? DType::f64 : DType::i64);
+        if (value.is_float) *one->data<f64>() = value.value;
+        else *one->data<i64>() = value.integer;
+        const Tensor y = empty(size, type);
+        copy_into(y, cast("full", one, type));
+        return finish(y, requires_grad);
+      },
+      py::arg("size"), py::arg("fill_value"), py::kw_only(), py::arg("dtype") = py::none(),
+      py::arg("device") = py::none(), py::arg("requires_grad") = false,
+      "A tensor of one value: float32 for a float, int64 for an int, unless dtype says otherwise.");
+  m.def("arange", &arange, py::arg("start"), py::arg("end") = py::none(), py::arg("step") = Scalar{1, 1, false},
+        py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
+        "Numbers from start (0 when only one bound is given) up to, not including, end.");
+  for (const double value : {0.0, 1.0})
+    m.def(value == 0 ? "zeros_like" : "ones_like", [value](const Tensor& x) { return full_like(x, value); },
+          py::arg("input"), "A tensor of the shape and type of input, filled.");
+}
+
+}  // namespace fnn

@@ -1,0 +1,142 @@
+// exp, log, tanh, sigmoid, erf for a Vec<T>. Errors, measured by tests/test_simd_math.py:
+// exp, expm1, log within 2 ulp; sigmoid, tanh within 4.
+#pragma once
+
+#include "simd/vec.h"
+
+namespace fnn::FNN_ISA {
+
+template <class T>
+struct FloatBits;
+template <>
+struct FloatBits<float> {
+  static constexpr int kMantissa = 23, kBias = 127;
+  static constexpr float kRound = 12582912.f;         // 1.5 * 2^23: adding it rounds to an integer
+  static constexpr float kLn2Hi = 0.693359375f, kLn2Lo = -2.12194440e-4f;
+  static constexpr float kMaxExp = 89.f, kMinExp = -104.f;
+  static constexpr float kTiny = 1.17549435e-38f, kScaleUp = 16777216.f;  // 2^24
+  static constexpr int kScaleUpBits = 24, kTaylor = 8, kLogTerms = 5;
+};
+template <>
+struct FloatBits<double> {
+  static constexpr int kMantissa = 52, kBias = 1023;
+  static constexpr double kRound = 6755399441055744.;  // 1.5 * 2^52
+  static constexpr double kLn2Hi = 6.93147180369123816490e-01, kLn2Lo = 1.90821492927058770002e-10;
+  static constexpr double kMaxExp = 710., kMinExp = -746.;
+  static constexpr double kTiny = 2.2250738585072014e-308, kScaleUp = 18014398509481984.;  // 2^54
+  static constexpr int kScaleUpBits = 54, kTaylor = 14, kLogTerms = 7;
+};
+
+constexpr double kInverseFactorial[] = {1., 1., 1. / 2, 1. / 6, 1. / 24, 1. / 120, 1. / 720, 1. / 5040, 1. / 40320,
+                                        1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600,
+                                        1. / 6227020800., 1. / 87178291200.};
+
+// 2^n for integers n held in the low bits of a vector's lanes, |n| below the bias.
+template <class T>
+FNN_INLINE Vec<T> exp2_int(typename Vec<T>::Mask n) {
+  using B = FloatBits<T>;
+  return typename Vec<T>::Raw((n + B::kBias) << B::kMantissa);
+}
+
+// x = n ln 2 + r with |r| <= ln 2 / 2: gives exp(r) - 1 by Taylor's series, and n.
+template <class T>
+FNN_INLINE Vec<T> exp_reduced(Vec<T> x, typename Vec<T>::Mask& n) {
+  using B = FloatBits<T>;
+  using Mask = typename Vec<T>::Mask;
+  const Vec<T> shifted = x * Vec<T>(T(1.4426950408889634)) + Vec<T>(B::kRound);
+  const Vec<T> whole = shifted - Vec<T>(B::kRound);
+  n = Mask(shifted.v) - Mask(Vec<T>(B::kRound).v);
+  const Vec<T> r = (x - whole * Vec<T>(B::kLn2Hi)) - whole * Vec<T>(B::kLn2Lo);
+  auto p = Vec<T>(kInverseFactorial[B::kTaylor]);
+#pragma GCC unroll 16
+  for (int i = B::kTaylor - 1; i >= 2; --i) p = p * r + Vec<T>(kInverseFactorial[i]);
+  return r + r * r * p;
+}
+
+template <class T>
+FNN_INLINE Vec<T> exp(Vec<T> x) {
+  using B = FloatBits<T>;
+  x = min(max(x, Vec<T>(B::kMinExp)), Vec<T>(B::kMaxExp));
+  typename Vec<T>::Mask n;
+  const Vec<T> p = Vec<T>(T(1)) + exp_reduced(x, n);
+  const auto half = n >> 1;  // in two steps, so that overflow and subnormals come out right
+  return p * exp2_int<T>(half) * exp2_int<T>(n - half);
+}
+
+// exp(x) - 1 without cancellation near 0.
+template <class T>
+FNN_INLINE Vec<T> expm1(Vec<T> x) {
+  using B = FloatBits<T>;
+  x = min(max(x, Vec<T>(T(-40))), Vec<T>(B::kMaxExp));
+  typename Vec<T>::Mask n;
+  const Vec<T> p = exp_reduced(x, n);
+  const auto half = n >> 1;
+  const Vec<T> a = exp2_int<T>(half), b = exp2_int<T>(n - half);
+  return p * a * b + (a * b - Vec<T>(T(1)));
+}
+
+template <class T>
+FNN_INLINE Vec<T> sigmoid(Vec<T> x) { return Vec<T>(T(1)) / (Vec<T>(T(1)) + exp(-x)); }
+
+template <class T>
+FNN_INLINE Vec<T> tanh(Vec<T> x) {
+  const Vec<T> a = min(abs(x), Vec<T>(T(22)));
+  const Vec<T> e = expm1(a + a);
+  const Vec<T> t = e / (e + Vec<T>(T(2)));
+  return select(x < Vec<T>(T(0)), -t, select(x == Vec<T>(T(0)), x, t));
+}
+
+// log x = 2 atanh(f / (2 + f)) + k ln 2 for x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2).
+template <class T>
+FNN_INLINE Vec<T> log(Vec<T> x) {
+  using B = FloatBits<T>;
+  using V = Vec<T>;
+  using Mask = typename V::Mask;
+  const Mask small = x < V(B::kTiny);  // subnormal: scaled up first
+  const V scaled = select(small, x * V(B::kScaleUp), x);
+  // Subtracting sqrt(1/2)'s bits makes the exponent field the k wanted.
+  const Mask bits = Mask(scaled.v);
+  const Mask sqrt_half = Mask(V(T(0.70710678118654752440)).v);
+  const Mask k_bits = (bits - sqrt_half) >> B::kMantissa;
+  const V m = typename V::Raw(bits - (k_bits << B::kMantissa));
+  V k = typename V::Raw(k_bits + Mask(V(B::kRound).v));
+  k = k - V(B::kRound) - select(small, V(T(B::kScaleUpBits)), V(T(0)));
+  const V f = m - V(T(1)), s = f / (V(T(2)) + f), z = s * s;
+  // 2 atanh(s) = 2s + s R(z), R by minimax (FreeBSD's e_log.c, SunPro 1993).
+  constexpr double c[] = {6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
+                          2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
+                          1.479819860511658591e-01};
+  auto r = V(c[B::kLogTerms - 1]);
+#pragma GCC unroll 8
+  for (int i = B::kLogTerms - 2; i >= 0; --i) r = r * z + V(c[i]);
+  r = r * z;
+  const V h = V(T(0.5)) * f * f;
+  const V y = k * V(B::kLn2Hi) - ((h - (s * (h + r) + k * V(B::kLn2Lo))) - f);
+  const T inf = __builtin_inf();
+  return select(x == V(T(0)), V(-inf), select(x < V(T(0)), V(T(__builtin_nan(""))), select(x == V(inf), x, select(x != x, x, y))));
+}
+
+// Lane by lane through the C library: slow, and as exact as it is.
+template <class T>
+FNN_INLINE Vec<T> erf(Vec<T> x) {
+  for (int i = 0; i < Vec<T>::N; ++i) x.v[i] = sizeof(T) == 4 ? __builtin_erff(x.v[i]) : __builtin_erf(x.v[i]);
+  return x;
+}
+template <class T>
+FNN_INLINE Vec<T> sin(Vec<T> x) {
+  for (int i = 0; i < Vec<T>::N; ++i) x.v[i] = sizeof(T) == 4 ? __builtin_sinf(x.v[i]) : __builtin_sin(x.v[i]);
+  return x;
+}
+template <class T>
+FNN_INLINE Vec<T> cos(Vec<T> x) {
+  for (int i = 0; i < Vec<T>::N; ++i) x.v[i] = sizeof(T) == 4 ? __builtin_cosf(x.v[i]) : __builtin_cos(x.v[i]);
+  return x;
+}
+template <class T>
+FNN_INLINE Vec<T> pow(Vec<T> x, Vec<T> y) {
+  for (int i = 0; i < Vec<T>::N; ++i)
+    x.v[i] = sizeof(T) == 4 ? __builtin_powf(x.v[i], y.v[i]) : __builtin_pow(x.v[i], y.v[i]);
+  return x;
+}
+
+}  // namespace fnn::FNN_ISA

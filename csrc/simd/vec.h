@@ -1,0 +1,175 @@
+// One vector type for every instruction set. Arithmetic comes from the compiler's
+// vector extension; what it cannot say (square root, partial loads) is spelled here.
+// Formulas are written for a V that is a Vec<T> here and a plain T in a CUDA thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define FNN_INLINE inline __attribute__((always_inline))
+
+namespace fnn::FNN_ISA {
+
+#if defined(__AVX512F__)
+constexpr int kVecBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVecBytes = 32;
+#else
+constexpr int kVecBytes = 16;
+#endif
+
+template <class T>
+struct IntOf;
+template <>
+struct IntOf<float> { using type = int32_t; };
+template <>
+struct IntOf<double> { using type = int64_t; };
+
+template <class T>
+struct Vec {
+  static constexpr int N = kVecBytes / sizeof(T);
+  using Scalar = T;
+  using Int = typename IntOf<T>::type;
+  typedef T Raw __attribute__((vector_size(kVecBytes)));
+  typedef Int Mask __attribute__((vector_size(kVecBytes)));  // lanes of 0 or -1
+
+  Raw v;
+
+  Vec() = default;
+  FNN_INLINE Vec(Raw raw) : v(raw) {}
+  template <class S, class = decltype(T(S()))>
+  FNN_INLINE explicit Vec(S s) : v(T(s) - Raw{}) {}
+
+  FNN_INLINE friend Vec operator+(Vec a, Vec b) { return a.v + b.v; }
+  FNN_INLINE friend Vec operator-(Vec a, Vec b) { return a.v - b.v; }
+  FNN_INLINE friend Vec operator*(Vec a, Vec b) { return a.v * b.v; }
+  FNN_INLINE friend Vec operator/(Vec a, Vec b) { return a.v / b.v; }
+  FNN_INLINE friend Vec operator-(Vec a) { return -a.v; }
+  FNN_INLINE Vec& operator+=(Vec b) { v += b.v; return *this; }
+  FNN_INLINE friend Mask operator<(Vec a, Vec b) { return a.v < b.v; }
+  FNN_INLINE friend Mask operator>(Vec a, Vec b) { return a.v > b.v; }
+  FNN_INLINE friend Mask operator<=(Vec a, Vec b) { return a.v <= b.v; }
+  FNN_INLINE friend Mask operator>=(Vec a, Vec b) { return a.v >= b.v; }
+  FNN_INLINE friend Mask operator==(Vec a, Vec b) { return a.v == b.v; }
+  FNN_INLINE friend Mask operator!=(Vec a, Vec b) { return a.v != b.v; }
+
+  FNN_INLINE static Vec load(const T* p) {
+    Vec r;
+    __builtin_memcpy(&r.v, p, kVecBytes);
+    return r;
+  }
+  FNN_INLINE void store(T* p) const { __builtin_memcpy(p, &v, kVecBytes); }
+  FNN_INLINE static Vec load(const T* p, int n);  // the other lanes are 0
+  FNN_INLINE void store(T* p, int n) const;       // touches n elements
+};
+
+// Lanes of a where the mask is set, of b elsewhere.
+template <class T>
+FNN_INLINE Vec<T> select(typename Vec<T>::Mask m, Vec<T> a, Vec<T> b) {
+  return m ? a.v : b.v;
+}
+FNN_INLINE float select(bool m, float a, float b) { return m ? a : b; }
+FNN_INLINE double select(bool m, double a, double b) { return m ? a : b; }
+
+#if defined(__AVX512F__)
+FNN_INLINE __mmask16 lanes(float, int n) { return static_cast<__mmask16>((1u << n) - 1); }
+FNN_INLINE __mmask8 lanes(double, int n) { return static_cast<__mmask8>((1u << n) - 1); }
+template <>
+FNN_INLINE Vec<float> Vec<float>::load(const float* p, int n) { return Raw(_mm512_maskz_loadu_ps(lanes(0.f, n), p)); }
+template <>
+FNN_INLINE Vec<double> Vec<double>::load(const double* p, int n) { return Raw(_mm512_maskz_loadu_pd(lanes(0., n), p)); }
+template <>
+FNN_INLINE void Vec<float>::store(float* p, int n) const { _mm512_mask_storeu_ps(p, lanes(0.f, n), __m512(v)); }
+template <>
+FNN_INLINE void Vec<double>::store(double* p, int n) const { _mm512_mask_storeu_pd(p, lanes(0., n), __m512d(v)); }
+FNN_INLINE Vec<float> sqrt(Vec<float> x) { return Vec<float>::Raw(_mm512_sqrt_ps(__m512(x.v))); }
+FNN_INLINE Vec<double> sqrt(Vec<double> x) { return Vec<double>::Raw(_mm512_sqrt_pd(__m512d(x.v))); }
+#elif defined(__AVX2__)
+FNN_INLINE __m256i lanes(float, int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+FNN_INLINE __m256i lanes(double, int n) {
+  return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+template <>
+FNN_INLINE Vec<float> Vec<float>::load(const float* p, int n) { return Raw(_mm256_maskload_ps(p, lanes(0.f, n))); }
+template <>
+FNN_INLINE Vec<double> Vec<double>::load(const double* p, int n) { return Raw(_mm256_maskload_pd(p, lanes(0., n))); }
+template <>
+FNN_INLINE void Vec<float>::store(float* p, int n) const { _mm256_maskstore_ps(p, lanes(0.f, n), __m256(v)); }
+template <>
+FNN_INLINE void Vec<double>::store(double* p, int n) const { _mm256_maskstore_pd(p, lanes(0., n), __m256d(v)); }
+FNN_INLINE Vec<float> sqrt(Vec<float> x) { return Vec<float>::Raw(_mm256_sqrt_ps(__m256(x.v))); }
+FNN_INLINE Vec<double> sqrt(Vec<double> x) { return Vec<double>::Raw(_mm256_sqrt_pd(__m256d(x.v))); }
+#else
+template <class T>
+FNN_INLINE Vec<T> Vec<T>::load(const T* p, int n) {
+  Vec r(T(0));
+  for (int i = 0; i < n; ++i) r.v[i] = p[i];
+  return r;
+}
+template <class T>
+FNN_INLINE void Vec<T>::store(T* p, int n) const {
+  for (int i = 0; i < n; ++i) p[i] = v[i];
+}
+template <class T>
+FNN_INLINE Vec<T> sqrt(Vec<T> x) {
+  for (int i = 0; i < Vec<T>::N; ++i) x.v[i] = sizeof(T) == 4 ? __builtin_sqrtf(x.v[i]) : __builtin_sqrt(x.v[i]);
+  return x;
+}
+#endif
+
+FNN_INLINE float sqrt(float x) { return __builtin_sqrtf(x); }
+FNN_INLINE double sqrt(double x) { return __builtin_sqrt(x); }
+
+// NaN in a gives NaN; a > b keeps a.
+template <class V>
+FNN_INLINE V max(V a, V b) { return select(a < b, b, a); }
+template <class V>
+FNN_INLINE V min(V a, V b) { return select(a > b, b, a); }
+template <class T>
+FNN_INLINE Vec<T> abs(Vec<T> a) {
+  using Mask = typename Vec<T>::Mask;
+  return typename Vec<T>::Raw(Mask(a.v) & ~Mask(Vec<T>(T(-0.0)).v));
+}
+
+// Sum of the lanes, in a fixed order: halves are folded onto each other.
+template <class T>
+FNN_INLINE T sum(Vec<T> x) {
+  T lane[Vec<T>::N];
+  x.store(lane);
+  for (int half = Vec<T>::N / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+  return lane[0];
+}
+
+// Where an elementwise loop stands: a whole vector, or the n elements left at the end.
+template <class T>
+struct Whole {
+  int64_t i;
+  FNN_INLINE Vec<T> load(const T* p) const { return Vec<T>::load(p + i); }
+  FNN_INLINE void store(T* p, Vec<T> x) const { x.store(p + i); }
+  static constexpr int count() { return Vec<T>::N; }
+};
+template <class T>
+struct Part {
+  int64_t i;
+  int n;
+  FNN_INLINE Vec<T> load(const T* p) const { return Vec<T>::load(p + i, n); }
+  FNN_INLINE void store(T* p, Vec<T> x) const { x.store(p + i, n); }
+  int count() const { return n; }
+};
+
+// f(at) over [begin, end).
+template <class T, class F>
+FNN_INLINE void for_vec(int64_t begin, int64_t end, const F& f) {
+  int64_t i = begin;
+  for (; i + Vec<T>::N <= end; i += Vec<T>::N) f(Whole<T>{i});
+  if (i < end) f(Part<T>{i, static_cast<int>(end - i)});
+}
+
+}  // namespace fnn::FNN_ISA

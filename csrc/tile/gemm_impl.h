@@ -1,0 +1,109 @@
+// The loops around the register tile. C is cut into blocks of rows and columns, which
+// threads take; k is cut so that a panel of B stays in the first-level cache, and is
+// never shared among threads, so that every element of C is summed in one order.
+#pragma once
+
+#include "tile/gemm.h"
+#include "tile/pack.h"
+
+namespace fnn::FNN_ISA {
+
+constexpr int64_t kDepth = 320;             // k of one pass, when k is long: 320 x 32 floats are 40 kB
+constexpr int64_t kBlockCols = 2048;        // columns of packed B that are at hand at once
+constexpr int64_t kNoPackBytes = 512 << 10;  // a smaller B is read where it lies
+
+// A stride that sends every row to the same few sets of the cache.
+template <class T>
+FNN_INLINE bool bad_stride(int64_t ld) { return ld * static_cast<int64_t>(sizeof(T)) % 2048 == 0; }
+
+FNN_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+template <class T, class Finish>
+void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
+  constexpr int W = kTileCols<T>;
+  if (g.m == 0 || g.n == 0) return;
+  const int64_t passes = g.k > 2 * kDepth ? divide_up(g.k, kDepth) : 1;
+  const int64_t depth = divide_up(g.k, passes);
+  constexpr int64_t kNoPack = kNoPackBytes / sizeof(T);  // elements
+  const bool pack_b = g.b_transposed || (g.m > 64 && (g.k * g.n > kNoPack || bad_stride<T>(g.ldb)));
+  const bool pack_a = g.n >= 4 * W && (bad_stride<T>(g.lda) || g.m * g.k > kNoPack);
+  const int64_t block_cols = pack_b ? (g.n < kBlockCols ? g.n : kBlockCols) : g.n;
+  T* packed = pack_b ? static_cast<T*>(s.workspace(depth * divide_up(block_cols, W) * W * sizeof(T))) : nullptr;
+
+  // Row blocks of several tiles, column blocks of several panels: enough of both to
+  // occupy the threads, as large as that allows.
+  const int tile_rows = even_rows(g.m);
+  const int64_t tiles = divide_up(g.m, tile_rows), panels = divide_up(block_cols, W);
+  const int64_t wanted = s.threads > 1 ? 4 * s.threads : 1;
+  int64_t block_tiles = 8;
+  while (block_tiles > 1 && divide_up(tiles, block_tiles) < wanted) --block_tiles;
+  const int64_t row_blocks = divide_up(tiles, block_tiles);
+  const int64_t column_blocks = row_blocks >= wanted ? 1 : (wanted / row_blocks < panels ? divide_up(wanted, row_blocks) : panels);
+  const int64_t work = g.m * g.n * depth;  // multiply-adds of one pass
+
+  for (int64_t n0 = 0; n0 < g.n; n0 += block_cols) {
+    const int64_t cols = g.n - n0 < block_cols ? g.n - n0 : block_cols, cols_panels = divide_up(cols, W);
+    for (int64_t k0 = 0; k0 < g.k || k0 == 0; k0 += depth) {
+      const int64_t kk = g.k - k0 < depth ? g.k - k0 : depth;
+      const bool first = k0 == 0, last = k0 + kk >= g.k;
+      const T* b = g.b_transposed ? g.b + n0 * g.ldb + k0 : g.b + k0 * g.ldb + n0;
+      if (pack_b)
+        parallel_for(s, cols_panels, 32768 / (kk * W + 1) + 1, [&](int64_t begin, int64_t end) {
+          for (int64_t p = begin; p < end; ++p)
+            pack_b_panel(b + p * W * (g.b_transposed ? g.ldb : 1), g.ldb, g.b_transposed, kk,
+                         cols - p * W < W ? cols - p * W : W, packed + p * kk * W);
+        });
+
+      const int64_t panels_each = divide_up(cols_panels, column_blocks);
+      const int64_t blocks = row_blocks * column_blocks;
+      // Below some 10^5 multiply-adds a second thread costs more than it brings.
+      const int64_t grain = work < 131072 ? blocks : divide_up(blocks * 32768, work);
+      parallel_for(s, blocks, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t block = begin; block < end; ++block) {
+          const int64_t t0 = block / column_blocks * block_tiles;
+          const int64_t t1 = t0 + block_tiles < tiles ? t0 + block_tiles : tiles;
+          const int64_t p0 = block % column_blocks * panels_each;
+          const int64_t p1 = p0 + panels_each < cols_panels ? p0 + panels_each : cols_panels;
+          if (p0 >= p1) continue;
+          const auto a_tile = [&](int64_t t) {
+            return g.a_layout == ALayout::rows ? g.a + t * tile_rows * g.lda + k0 : g.a + k0 * g.lda + t * tile_rows;
+          };
+          const auto rows_of = [&](int64_t t) {
+            return static_cast<int>(g.m - t * tile_rows < tile_rows ? g.m - t * tile_rows : tile_rows);
+          };
+          T* packed_a = nullptr;
+          if (pack_a) {
+            packed_a = static_cast<T*>(Stream::thread_workspace(block_tiles * tile_rows * kk * sizeof(T)));
+            for (int64_t t = t0; t < t1; ++t)
+              pack_a_tile(a_tile(t), g.lda, g.a_layout, kk, rows_of(t), packed_a + (t - t0) * tile_rows * kk);
+          }
+          const int64_t zero = 0;
+          for (int64_t p = p0; p < p1; ++p) {
+            const int width = static_cast<int>(cols - p * W < W ? cols - p * W : W);
+            for (int64_t t = t0; t < t1; ++t) {
+              const int rows = rows_of(t);
+              Tile<T> tile;
+              tile.a = pack_a ? packed_a + (t - t0) * tile_rows * kk : a_tile(t);
+              tile.lda = pack_a ? rows : g.lda;
+              tile.layout = pack_a ? ALayout::columns : g.a_layout;
+              tile.k = {&zero, 1, kk};
+              tile.b = pack_b ? packed + p * kk * W : b + p * W;
+              tile.ldb = pack_b ? W : g.ldb;
+              tile.b_padded = pack_b;
+              tile.c = g.c + t * tile_rows * g.ldc + n0 + p * W;
+              tile.ldc = g.ldc;
+              tile.rows = rows;
+              tile.cols = width;
+              tile.accumulate = g.accumulate || !first;
+              tile.bias = g.bias ? g.bias + n0 + p * W : nullptr;
+              run_tile(tile);
+              if (last) finish(tile.c, rows, width);
+            }
+          }
+        }
+      });
+    }
+  }
+}
+
+}  // namespace fnn::FNN_ISA

@@ -1,0 +1,96 @@
+// Copies of a matrix in the order in which the register tile reads it.
+#pragma once
+
+#include "tile/tile.h"
+
+namespace fnn::FNN_ISA {
+
+// Interleaves the low or the high halves of two vectors: a0 b0 a1 b1 ...
+template <class T>
+FNN_INLINE void zip(Vec<T> a, Vec<T> b, Vec<T>& low, Vec<T>& high) {
+  constexpr int N = Vec<T>::N;
+  using Mask = typename Vec<T>::Mask;
+#if defined(__clang__)
+  for (int i = 0; i < N / 2; ++i) {
+    low.v[2 * i] = a.v[i];
+    low.v[2 * i + 1] = b.v[i];
+    high.v[2 * i] = a.v[N / 2 + i];
+    high.v[2 * i + 1] = b.v[N / 2 + i];
+  }
+#else
+  Mask lo, hi;
+  for (int i = 0; i < N / 2; ++i) {
+    lo[2 * i] = i;
+    lo[2 * i + 1] = N + i;
+    hi[2 * i] = N / 2 + i;
+    hi[2 * i + 1] = N + N / 2 + i;
+  }
+  low.v = __builtin_shuffle(a.v, b.v, lo);
+  high.v = __builtin_shuffle(a.v, b.v, hi);
+#endif
+}
+
+// Transposes a square of vectors: log2(N) rounds of interleaving rows i and i + N/2.
+template <class T>
+FNN_INLINE void transpose_square(Vec<T> (&r)[Vec<T>::N]) {
+  constexpr int N = Vec<T>::N;
+#pragma GCC unroll 4
+  for (int round = 1; round < N; round *= 2) {
+    Vec<T> next[N];
+#pragma GCC unroll 8
+    for (int i = 0; i < N / 2; ++i) zip(r[i], r[i + N / 2], next[2 * i], next[2 * i + 1]);
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) r[i] = next[i];
+  }
+}
+
+// y[c * ldy + r] = x[r * ldx + c] for r < rows, c < cols.
+template <class T>
+void transpose_block(const T* x, int64_t ldx, int64_t rows, int64_t cols, T* y, int64_t ldy) {
+  constexpr int N = Vec<T>::N;
+  int64_t r = 0;
+  for (; r + N <= rows; r += N) {
+    int64_t c = 0;
+    for (; c + N <= cols; c += N) {
+      Vec<T> square[N];
+#pragma GCC unroll 16
+      for (int i = 0; i < N; ++i) square[i] = Vec<T>::load(x + (r + i) * ldx + c);
+      transpose_square(square);
+#pragma GCC unroll 16
+      for (int i = 0; i < N; ++i) square[i].store(y + (c + i) * ldy + r);
+    }
+    for (; c < cols; ++c)
+      for (int i = 0; i < N; ++i) y[c * ldy + r + i] = x[(r + i) * ldx + c];
+  }
+  for (; r < rows; ++r)
+    for (int64_t c = 0; c < cols; ++c) y[c * ldy + r] = x[r * ldx + c];
+}
+
+// B (k, n) as panels of kTileCols columns, each (k, kTileCols), zero-padded: panel j at
+// y + j * k * kTileCols. B[r, c] = b[r * ldb + c], or b[c * ldb + r] when transposed.
+template <class T>
+void pack_b_panel(const T* b, int64_t ldb, bool transposed, int64_t k, int64_t cols, T* y) {
+  constexpr int W = kTileCols<T>, N = Vec<T>::N;
+  if (cols < W)
+    for (int64_t r = 0; r < k; ++r)
+      for (int64_t c = cols; c < W; ++c) y[r * W + c] = T(0);
+  if (transposed) return transpose_block(b, ldb, cols, k, y, W);
+  for (int64_t r = 0; r < k; ++r) {
+    if (cols == W) {
+#pragma GCC unroll 4
+      for (int j = 0; j < W; j += N) Vec<T>::load(b + r * ldb + j).store(y + r * W + j);
+    } else {
+      for (int64_t c = 0; c < cols; ++c) y[r * W + c] = b[r * ldb + c];
+    }
+  }
+}
+
+// `rows` rows of A as (k, rows): the tile's column layout with lda = rows.
+template <class T>
+void pack_a_tile(const T* a, int64_t lda, ALayout layout, int64_t k, int rows, T* y) {
+  if (layout == ALayout::rows) return transpose_block(a, lda, rows, k, y, rows);
+  for (int64_t r = 0; r < k; ++r)
+    for (int i = 0; i < rows; ++i) y[r * rows + i] = a[r * lda + i];
+}
+
+}  // namespace fnn::FNN_ISA

@@ -1,0 +1,77 @@
+// Every size of the register tile, compiled once per instruction set and reached
+// through a table.
+#include "tile/tile.h"
+
+namespace fnn::FNN_ISA {
+namespace {
+
+template <class T, int MR, int NV, ALayout layout>
+void sized_tile(const Tile<T>& t) {
+  constexpr int N = Vec<T>::N;
+  const int tail = t.cols - (NV - 1) * N;
+  Vec<T> acc[MR][NV];
+  const auto load = [&](const T* p, int j) {
+    return j == NV - 1 && tail != N ? Vec<T>::load(p + j * N, tail) : Vec<T>::load(p + j * N);
+  };
+  if (t.accumulate) {
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) acc[i][j] = load(t.c + i * t.ldc, j);
+  } else {
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) {
+      const Vec<T> start = t.bias ? load(t.bias, j) : Vec<T>(0);
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i) acc[i][j] = start;
+    }
+  }
+  multiply_tile<T, MR, NV, layout>(t.a, t.lda, t.k, t.b, t.ldb, t.b_padded ? N : tail, acc);
+  if (tail == N) {
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) acc[i][j].store(t.c + i * t.ldc + j * N);
+  } else {
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j)
+        j == NV - 1 ? acc[i][j].store(t.c + i * t.ldc + j * N, tail) : acc[i][j].store(t.c + i * t.ldc + j * N);
+  }
+}
+
+template <class T>
+struct Table {
+  using Fn = void (*)(const Tile<T>&);
+  Fn fn[2][kMaxVecs][kMaxRows];
+
+  template <ALayout layout, int NV, int MR>
+  constexpr void fill() {
+    fn[static_cast<int>(layout)][NV - 1][MR - 1] = &sized_tile<T, MR, NV, layout>;
+    if constexpr (MR > 1) fill<layout, NV, MR - 1>();
+  }
+  constexpr Table() : fn() {
+    static_assert(kMaxVecs == 2);
+    fill<ALayout::rows, 1, kMaxRows>();
+    fill<ALayout::rows, 2, kMaxRows>();
+    fill<ALayout::columns, 1, kMaxRows>();
+    fill<ALayout::columns, 2, kMaxRows>();
+  }
+};
+
+template <class T>
+constexpr Table<T> table;
+
+}  // namespace
+
+template <class T>
+void run_tile(const Tile<T>& t) {
+  const int vecs = (t.cols + Vec<T>::N - 1) / Vec<T>::N;
+  table<T>.fn[static_cast<int>(t.layout)][vecs - 1][t.rows - 1](t);
+}
+
+template void run_tile<float>(const Tile<float>&);
+template void run_tile<double>(const Tile<double>&);
+
+}  // namespace fnn::FNN_ISA

@@ -1,0 +1,37 @@
+// One call of the register tile, and the choice among its sizes.
+#pragma once
+
+#include "ops/unary/args.h"
+#include "tile/gemm_micro.h"
+
+namespace fnn::FNN_ISA {
+
+// C[i, j] = act(start + sum over k of A[i, k] B[k, j]), where start is C itself, a bias
+// of one value a column, or 0.
+template <class T>
+struct Tile {
+  const T* a;        // rows: (rows, lda), columns: (k, lda)
+  int64_t lda;
+  ALayout layout;
+  Segments k;
+  const T* b;        // (k, ldb)
+  int64_t ldb;
+  T* c;              // (rows, ldc)
+  int64_t ldc;
+  int rows, cols;    // up to kMaxRows, kTileCols<T>
+  bool accumulate;   // start from C
+  bool b_padded;     // B has whole vectors in every row, so none is loaded in part
+  const T* bias;     // (cols) or null
+};
+
+// Runs the tile; tile.cc holds the sizes.
+template <class T>
+void run_tile(const Tile<T>& t);
+
+// Rows for each of the fewest tiles that cover `rows`, spread evenly.
+FNN_INLINE int even_rows(int64_t rows) {
+  const int64_t tiles = (rows + kMaxRows - 1) / kMaxRows;
+  return static_cast<int>(tiles > 0 ? (rows + tiles - 1) / tiles : 1);
+}
+
+}  // namespace fnn::FNN_ISA

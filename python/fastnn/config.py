@@ -1,0 +1,15 @@
+"""What this build of fastnn is, and how it runs here."""
+
+from __future__ import annotations
+
+from fastnn import _C
+
+
+def show_config() -> None:
+    """Prints version, compiler, instruction sets found and chosen, and threads with the reason."""
+    c = _C.config()
+    print(f"fastnn            {c['version']}")
+    print(f"compiler          {c['compiler']}")
+    print(f"instruction sets  found {', '.join(c['isa_found'])}; using {c['isa']}")
+    print(f"threads           {c['threads']} ({c['threads_reason']})")
+    print(f"CUDA              {c['cuda']}")

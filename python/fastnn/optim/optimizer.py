@@ -1,0 +1,230 @@
+"""The base class of the optimizers: parameter groups, state, and one kernel call per group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from operator import is_
+from typing import Any, ClassVar
+
+from .._C import Tensor, zeros_like
+from ..nn._checks import cast_state, number
+
+Group = dict[str, Any]
+
+
+@dataclass
+class Batch:
+    """Parameters of a group that one kernel call updates: same dtype, same number of steps."""
+
+    step: int  # how many steps they have had
+    new: bool  # their state was made just now
+    index: list[int] = field(default_factory=list)  # where in group["params"]
+    params: list[Tensor] = field(default_factory=list)
+    states: list[dict[str, Any]] = field(default_factory=list)  # one for each parameter
+    slots: dict[str, list[Tensor]] = field(default_factory=dict)  # {"exp_avg": [...], ...}
+
+
+@dataclass
+class Plan:
+    """The batches of a group, and what they depend on."""
+
+    params: list[Tensor]
+    has_grad: list[bool]
+    slots: tuple[str, ...]
+    batches: list[Batch]
+    lasting: bool  # False where new state makes this step a special one
+
+
+class Optimizer:
+    """Updates parameters in place from their gradients.
+
+    `params` are tensors, or dicts {"params": tensors, option: value, ...}: groups with options of
+    their own. `param_groups` may be changed at any time (`group["lr"] = 0.01`); `state`, keyed by
+    parameter, is changed through `load_state_dict`. Raises TypeError for what is no tensor and
+    ValueError for one that is no leaf, for one given twice, and for an option out of its range.
+    """
+
+    _ranges: ClassVar[dict[str, str]]  # of the options that are numbers (or pairs of numbers)
+    _counts_steps = True  # whether the state of a parameter has a "step"
+
+    def __init__(self, params: Iterable[Any], defaults: Group) -> None:
+        self.defaults = defaults
+        self.param_groups: list[Group] = []
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        self._plans: list[Plan | None] = []
+        if isinstance(params, (Tensor, Mapping)):
+            kind = type(params).__name__
+            raise TypeError(f"[{self._name}] params must be an iterable of Tensors; got one {kind}")
+        groups = list(params)
+        if not groups:
+            raise ValueError(f"[{self._name}] params must hold at least one Tensor; got none")
+        for group in groups if isinstance(groups[0], Mapping) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    # --- what an optimizer defines ------------------------------------------------------------
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        """Names of the state tensors that each parameter needs with these options."""
+        return ()
+
+    def _new_slot(self, group: Group, slot: str, parameter: Tensor) -> Tensor:
+        """A new state tensor, laid out in memory as the parameter."""
+        return zeros_like(parameter)
+
+    def _update(self, group: Group, batch: Batch, grads: list[Tensor], step: int) -> None:
+        """Calls the kernel; `step` is the number of this step, from 1."""
+        raise NotImplementedError
+
+    def _check(self, group: Group) -> None:
+        """Raises TypeError and ValueError for options that cannot be."""
+        for name, interval in self._ranges.items():
+            values = group[name] if isinstance(group[name], (tuple, list)) else (group[name],)
+            for value in values:
+                number(self._name, name, value, interval)
+
+    # --- what a training loop calls -----------------------------------------------------------
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients; with `set_to_none=False` sets them to zero in place."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if set_to_none:
+                    parameter.grad = None
+                elif parameter.grad is not None:
+                    parameter.grad.zero_()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Updates every parameter that has a gradient; returns what `closure`, if given, did."""
+        loss = None if closure is None else closure()
+        for i, group in enumerate(self.param_groups):
+            params, plan = group["params"], self._plans[i]
+            grads = [parameter.grad for parameter in params]
+            has_grad = [grad is not None for grad in grads]
+            if (
+                plan is None
+                or has_grad != plan.has_grad
+                or self._slots(group) != plan.slots
+                or not all(map(is_, params, plan.params))
+            ):
+                plan = self._plans[i] = self._plan(group, has_grad)
+            for batch in plan.batches:
+                step = batch.step + 1
+                everything = len(batch.index) == len(params)
+                taken = grads if everything else [grads[j] for j in batch.index]
+                self._update(group, batch, taken, step)
+                batch.step = step
+                if self._counts_steps:
+                    for state in batch.states:
+                        state["step"] = step
+            if not plan.lasting:
+                self._plans[i] = None
+        return loss
+
+    def _plan(self, group: Group, has_grad: list[bool]) -> Plan:
+        slots = self._slots(group)
+        batches: dict[Any, Batch] = {}
+        for i, parameter in enumerate(group["params"]):
+            if not has_grad[i]:
+                continue
+            state = self.state.get(parameter, {})
+            new = any(state.get(slot) is None for slot in slots)
+            if new:
+                self.state[parameter] = state
+            for slot in slots:
+                if state.get(slot) is None:
+                    state[slot] = self._new_slot(group, slot, parameter)
+            key = (state.get("step", 0), new, str(parameter.dtype), str(parameter.device))
+            batch = batches.setdefault(key, Batch(*key[:2], slots={slot: [] for slot in slots}))
+            batch.index.append(i)
+            batch.params.append(parameter)
+            batch.states.append(state)
+            for slot in slots:
+                batch.slots[slot].append(state[slot])
+        lasting = not any(batch.new for batch in batches.values())
+        return Plan(list(group["params"]), has_grad, slots, list(batches.values()), lasting)
+
+    # --- groups and state -----------------------------------------------------------------------
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Adds parameters with options of their own; options not given have their defaults."""
+        params = param_group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        for parameter in params:
+            if not isinstance(parameter, Tensor):
+                kind = type(parameter).__name__
+                raise TypeError(f"[{self._name}] params must be Tensors; got {kind}")
+            if not parameter.is_leaf:
+                raise ValueError(f"[{self._name}] params must be leaf tensors, not results")
+            if id(parameter) in known:
+                raise ValueError(f"[{self._name}] a parameter appears more than once")
+            known.add(id(parameter))
+        group = {**self.defaults, **param_group, "params": params}
+        self._check(group)
+        self.param_groups.append(group)
+        self._plans.append(None)
+
+    def _numbered(self) -> dict[int, Tensor]:
+        params = (p for group in self.param_groups for p in group["params"])
+        return dict(enumerate(params))
+
+    def state_dict(self) -> dict[str, Any]:
+        """{"state": {number: {...}}, "param_groups": [...]}, parameters being numbered in order."""
+        number = {id(p): n for n, p in self._numbered().items()}
+        groups = [
+            {**group, "params": [number[id(p)] for p in group["params"]]}
+            for group in self.param_groups
+        ]
+        state = {number[id(p)]: dict(values) for p, values in self.state.items()}
+        return {"state": dict(sorted(state.items())), "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes options and copies of the state from `state_dict()`, of this or a like optimizer.
+
+        Raises ValueError where groups, parameters or shapes differ; nothing has changed then.
+        """
+        groups, params = state_dict["param_groups"], self._numbered()
+        expected = [len(group["params"]) for group in self.param_groups]
+        got = [len(group["params"]) for group in groups]
+        if expected != got:
+            raise ValueError(
+                f"[load_state_dict] expected {expected} parameters in groups; got {got}"
+            )
+        loaded = [
+            {**own, **new, "params": own["params"]}
+            for own, new in zip(self.param_groups, groups, strict=True)
+        ]
+        for group in loaded:
+            self._check(group)
+        # A saved number counts parameters in the order of the saved groups.
+        saved = [n for group in groups for n in group["params"]]
+        state = {
+            params[n]: _copied(params[n], state_dict["state"][key])
+            for n, key in enumerate(saved)
+            if key in state_dict["state"]
+        }
+        self.param_groups, self.state = loaded, state
+        self._plans = [None] * len(loaded)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        lines = []
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
+        return f"{self._name} (\n" + "\n".join(lines) + "\n)"
+
+
+def _copied(parameter: Tensor, state: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter's state from a state dict, PyTorch's included (where "step" is a tensor)."""
+    copy: dict[str, Any] = {}
+    for name, value in state.items():
+        if name == "step":
+            copy[name] = int(value)
+        elif value is not None:
+            copy[name] = zeros_like(parameter).copy_(cast_state(parameter, value))
+    return copy
