@@ -39,8 +39,7 @@ std::vector<std::string> kernel_names() {
 }  // namespace
 
 DType parse_dtype(py::handle object) {
-  if (py::isinstance<DTypeInfo>(object))
-    return static_cast<DType>(object.cast<const DTypeInfo*>() - kDTypeInfo);
+  if (py::isinstance<DTypeInfo>(object)) return static_cast<DType>(object.cast<const DTypeInfo*>() - kDTypeInfo);
   std::string asked;
   try {
     asked = py::module_::import("numpy").attr("dtype")(object).attr("name").cast<std::string>();

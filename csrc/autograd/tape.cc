@@ -92,9 +92,7 @@ void backward(const Tensor& y, const Tensor& dy, bool retain_graph) {
                    name(seed->dtype));
   const NoGrad guard;
 
-  const auto later = [](const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) {
-    return a->order < b->order;
-  };
+  const auto later = [](const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->order < b->order; };
   std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(later)> ready(later);
   std::unordered_map<Node*, Tensor> grads;
   const auto send = [&](const std::shared_ptr<Node>& node, Tensor&& g) {

@@ -41,8 +41,7 @@ class Saved {
   Saved() = default;
   explicit Saved(const Tensor& x) : tensor_(alias(x)), version_(x->storage->version) {}
   const Tensor& get(const char* op) const {
-    check<RuntimeError>(tensor_->storage->version == version_, op,
-                        "a tensor of shape ", tensor_->shape,
+    check<RuntimeError>(tensor_->storage->version == version_, op, "a tensor of shape ", tensor_->shape,
                         " that backward needs was changed in place after the forward pass");
     return tensor_;
   }

@@ -35,16 +35,28 @@ constexpr DType promote(DType a, DType b) { return a < b ? b : a; }
 template <class T>
 struct dtype_of;
 template <>
-struct dtype_of<f32> { static constexpr DType value = DType::f32; };
+struct dtype_of<f32> {
+  static constexpr DType value = DType::f32;
+};
 template <>
-struct dtype_of<f64> { static constexpr DType value = DType::f64; };
+struct dtype_of<f64> {
+  static constexpr DType value = DType::f64;
+};
 template <>
-struct dtype_of<i64> { static constexpr DType value = DType::i64; };
+struct dtype_of<i64> {
+  static constexpr DType value = DType::i64;
+};
 template <>
-struct dtype_of<i32> { static constexpr DType value = DType::i32; };
+struct dtype_of<i32> {
+  static constexpr DType value = DType::i32;
+};
 template <>
-struct dtype_of<u8> { static constexpr DType value = DType::u8; };
+struct dtype_of<u8> {
+  static constexpr DType value = DType::u8;
+};
 template <>
-struct dtype_of<b8> { static constexpr DType value = DType::b8; };
+struct dtype_of<b8> {
+  static constexpr DType value = DType::b8;
+};
 
 }  // namespace fnn

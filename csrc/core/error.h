@@ -36,7 +36,8 @@ template <class Error = ValueError, class... Parts>
 // The parts are formatted only when the check fails.
 template <class Error = ValueError, class... Parts>
 void check(bool ok, const char* op, const Parts&... parts) {
-  if (!ok) [[unlikely]] fail<Error>(op, parts...);
+  if (!ok) [[unlikely]]
+    fail<Error>(op, parts...);
 }
 
 }  // namespace fnn

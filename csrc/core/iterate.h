@@ -29,8 +29,7 @@ StridedShape<Arrays> merge_dims(const Dims& shape, const Dims (&strides)[Arrays]
   for (int k = 0; k < n; ++k) {
     const int i = order[k], last = out.ndim - 1;
     bool mergeable = last >= 0;
-    for (int a = 0; a < Arrays && mergeable; ++a)
-      mergeable = out.stride[a][last] == strides[a][i] * shape[i];
+    for (int a = 0; a < Arrays && mergeable; ++a) mergeable = out.stride[a][last] == strides[a][i] * shape[i];
     const int at = mergeable ? last : out.ndim++;
     out.size[at] = mergeable ? out.size[at] * shape[i] : shape[i];
     for (int a = 0; a < Arrays; ++a) out.stride[a][at] = strides[a][i];

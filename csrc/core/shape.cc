@@ -12,8 +12,7 @@ int64_t checked_numel(const char* op, const Dims& shape, size_t item) {
   }
   if (empty) return 0;
   int64_t n = 1, bytes;
-  for (int64_t s : shape)
-    check(!__builtin_mul_overflow(n, s, &n), op, "size overflows: ", shape);
+  for (int64_t s : shape) check(!__builtin_mul_overflow(n, s, &n), op, "size overflows: ", shape);
   check(!__builtin_mul_overflow(n, static_cast<int64_t>(item), &bytes), op, "size overflows: ", shape);
   return n;
 }
@@ -26,8 +25,7 @@ int64_t numel(const Dims& shape) {
 
 Dims contiguous_strides(const Dims& shape) {
   Dims strides = Dims::filled(shape.size(), 1);
-  for (int i = shape.size() - 2; i >= 0; --i)
-    strides[i] = strides[i + 1] * std::max<int64_t>(shape[i + 1], 1);
+  for (int i = shape.size() - 2; i >= 0; --i) strides[i] = strides[i + 1] * std::max<int64_t>(shape[i + 1], 1);
   return strides;
 }
 

@@ -33,14 +33,13 @@ void parallel_for(Stream& s, int64_t n, int64_t grain, const F& f) {
     const F& f;
     int64_t n, grain;
   } context{f, n, grain};
-  s.run(
-      (n + grain - 1) / grain,
-      [](void* p, int64_t i) {
-        const Context& c = *static_cast<Context*>(p);
-        const int64_t begin = i * c.grain, end = begin + c.grain;
-        c.f(begin, end < c.n ? end : c.n);
-      },
-      &context);
+  s.run((n + grain - 1) / grain,
+        [](void* p, int64_t i) {
+          const Context& c = *static_cast<Context*>(p);
+          const int64_t begin = i * c.grain, end = begin + c.grain;
+          c.f(begin, end < c.n ? end : c.n);
+        },
+        &context);
 }
 
 }  // namespace fnn

@@ -7,7 +7,7 @@ namespace fnn {
 
 template <int Arrays>
 struct StridedShape {
-  int ndim;                   // at least 1
+  int ndim;  // at least 1
   int64_t size[8];
   int64_t stride[Arrays][8];  // elements; 0 repeats
 

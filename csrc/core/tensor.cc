@@ -1,8 +1,6 @@
 #include "core/tensor.h"
 
-#include <algorithm>
-#include <cstdlib>
-#include <new>
+#include "core/allocator.h"
 
 namespace fnn {
 
@@ -47,10 +45,7 @@ Tensor empty_strided(const Dims& shape, const Dims& strides, DType dtype) {
   const size_t bytes = static_cast<size_t>(checked_numel("empty", shape, itemsize(dtype))) * itemsize(dtype);
   auto t = std::make_shared<TensorImpl>();
   auto storage = std::make_shared<Storage>();
-  const size_t padded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
-  void* data = std::aligned_alloc(64, padded);
-  if (!data) throw std::bad_alloc();
-  storage->data = std::shared_ptr<void>(data, std::free);
+  storage->data = allocate(bytes);
   storage->bytes = bytes;
   t->storage = std::move(storage);
   t->shape = shape;
@@ -59,9 +54,7 @@ Tensor empty_strided(const Dims& shape, const Dims& strides, DType dtype) {
   return t;
 }
 
-Tensor empty(const Dims& shape, DType dtype) {
-  return empty_strided(shape, contiguous_strides(shape), dtype);
-}
+Tensor empty(const Dims& shape, DType dtype) { return empty_strided(shape, contiguous_strides(shape), dtype); }
 
 Tensor empty_channels_last(const Dims& nchw, DType dtype) {
   return empty_strided(nchw, channels_last_strides(nchw), dtype);

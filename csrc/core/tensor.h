@@ -16,7 +16,7 @@ struct Node;  // autograd/tape.h
 struct Storage {
   std::shared_ptr<void> data;  // 64-byte aligned when fastnn allocated it
   size_t bytes = 0;
-  uint32_t version = 0;   // counts in-place writes, so that backward can refuse stale values
+  uint32_t version = 0;  // counts in-place writes, so that backward can refuse stale values
   bool writable = true;
 };
 
@@ -38,9 +38,7 @@ struct TensorImpl {
   int64_t numel() const { return fnn::numel(shape); }
   bool is_leaf() const;
 
-  void* raw() const {
-    return static_cast<char*>(storage->data.get()) + offset * static_cast<int64_t>(itemsize(dtype));
-  }
+  void* raw() const { return static_cast<char*>(storage->data.get()) + offset * static_cast<int64_t>(itemsize(dtype)); }
   template <class T>
   T* data() const {
     return static_cast<T*>(raw());

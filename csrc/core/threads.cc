@@ -133,8 +133,7 @@ int cgroup_quota() {
     return std::max(1, static_cast<int>((std::stod(quota) + period - 1) / period));
   std::ifstream q("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), p("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
   double us = 0;
-  if (q >> us && p >> period && us > 0 && period > 0)
-    return std::max(1, static_cast<int>((us + period - 1) / period));
+  if (q >> us && p >> period && us > 0 && period > 0) return std::max(1, static_cast<int>((us + period - 1) / period));
   return 0;
 }
 

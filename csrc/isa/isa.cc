@@ -11,10 +11,16 @@
 
 namespace fnn {
 
-namespace generic { extern const KernelTable table; }
+namespace generic {
+extern const KernelTable table;
+}
 #if FNN_X86_KERNELS
-namespace avx2 { extern const KernelTable table; }
-namespace avx512 { extern const KernelTable table; }
+namespace avx2 {
+extern const KernelTable table;
+}
+namespace avx512 {
+extern const KernelTable table;
+}
 #endif
 
 namespace {

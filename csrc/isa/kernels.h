@@ -28,10 +28,10 @@ const KernelTable& kernels();
 namespace kernel {
 #define FNN_GET(name, Args, T) \
   static Kernel<Args<T>> get(const KernelTable& table, const Args<T>*) { return table.name##_##T; }
-#define FNN_KERNEL(name, Args, ...)                       \
-  struct name {                                           \
-    static constexpr const char* label = #name;           \
-    FNN_FOR_EACH(FNN_GET, name, Args, __VA_ARGS__)        \
+#define FNN_KERNEL(name, Args, ...)                \
+  struct name {                                    \
+    static constexpr const char* label = #name;    \
+    FNN_FOR_EACH(FNN_GET, name, Args, __VA_ARGS__) \
   };
 #include "fnn_kernels.inc"
 #undef FNN_KERNEL

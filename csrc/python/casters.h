@@ -29,10 +29,13 @@ py::object dtype_object(DType dtype);
 // "cpu" or a device object; None means the CPU.
 void check_device(const char* op, py::handle device);
 
+// An argument that None does not stand for.
+inline py::arg required(const char* name) { return py::arg(name).none(false); }
+
 // Defines fastnn._C.<name>(input, ...) and the method Tensor.<name>(...) at once.
 template <class F, class... Extra>
 void def_op(py::module_& m, const char* name, F&& f, const char* doc, const Extra&... extra) {
-  m.def(name, f, doc, py::arg("input"), extra..., ReleaseGil());
+  m.def(name, f, doc, required("input"), extra..., ReleaseGil());
   TensorClass cls(m.attr("Tensor"));
   cls.def(name, f, doc, extra..., ReleaseGil());
 }

@@ -165,9 +165,10 @@ Tensor from_dlpack(const py::object& source) {
 }
 
 void bind_convert(py::module_& m) {
-  m.def("from_numpy", [](const py::array& a) { return from_numpy("from_numpy", a); }, py::arg("array").noconvert(),
-        "A tensor that shares the array's memory. Raises a TypeError for an element type other than float32, "
-        "float64, int64, int32, uint8, bool, and a ValueError for misaligned or byte-swapped memory.");
+  m.def(
+      "from_numpy", [](const py::array& a) { return from_numpy("from_numpy", a); }, py::arg("array").noconvert(),
+      "A tensor that shares the array's memory. Raises a TypeError for an element type other than float32, "
+      "float64, int64, int32, uint8, bool, and a ValueError for misaligned or byte-swapped memory.");
   m.def("from_dlpack", &from_dlpack, py::arg("source"),
         "A tensor that shares the memory of any object with __dlpack__ (NumPy, PyTorch, JAX, ...).");
 }

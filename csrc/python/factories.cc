@@ -50,8 +50,10 @@ Tensor arange(const Scalar& first, const std::optional<Scalar>& last, const Scal
   const DType wanted = dtype.value_or(floating ? DType::f32 : DType::i64);
   const Tensor exact = empty({n}, floating ? DType::f64 : DType::i64);
   for (int64_t i = 0; i < n; ++i) {
-    if (floating) exact->data<f64>()[i] = start.value + static_cast<double>(i) * step.value;
-    else exact->data<i64>()[i] = start.integer + i * step.integer;
+    if (floating)
+      exact->data<f64>()[i] = start.value + static_cast<double>(i) * step.value;
+    else
+      exact->data<i64>()[i] = start.integer + i * step.integer;
   }
   return finish(cast("arange", exact, wanted), requires_grad);
 }
@@ -99,8 +101,10 @@ void bind_factories(py::module_& m) {
         check_device("full", device);
         const DType type = dtype.value_or(value.is_float ? DType::f32 : DType::i64);
         const Tensor one = empty({}, value.is_float ? DType::f64 : DType::i64);
-        if (value.is_float) *one->data<f64>() = value.value;
-        else *one->data<i64>() = value.integer;
+        if (value.is_float)
+          *one->data<f64>() = value.value;
+        else
+          *one->data<i64>() = value.integer;
         const Tensor y = empty(size, type);
         copy_into(y, cast("full", one, type));
         return finish(y, requires_grad);
@@ -112,8 +116,9 @@ void bind_factories(py::module_& m) {
         py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
         "Numbers from start (0 when only one bound is given) up to, not including, end.");
   for (const double value : {0.0, 1.0})
-    m.def(value == 0 ? "zeros_like" : "ones_like", [value](const Tensor& x) { return full_like(x, value); },
-          py::arg("input"), "A tensor of the shape and type of input, filled.");
+    m.def(
+        value == 0 ? "zeros_like" : "ones_like", [value](const Tensor& x) { return full_like(x, value); },
+        required("input"), "A tensor of the shape and type of input, filled.");
 }
 
 }  // namespace fnn

@@ -27,6 +27,19 @@ void set_grad(const Tensor& x, const Tensor& grad) {
   x->grad = grad;
 }
 
+void set_data(const Tensor& x, const Tensor& values) {
+  check(values != nullptr, "data", "expected a Tensor; got None");
+  check<RuntimeError>(x->is_leaf() || !x->requires_grad, "data", "can only be set on a leaf");
+  check<TypeError>(!x->requires_grad || is_floating(values->dtype), "data",
+                   "a tensor that requires a gradient must be float; got ", name(values->dtype));
+  x->storage = values->storage;
+  x->offset = values->offset;
+  x->shape = values->shape;
+  x->strides = values->strides;
+  x->dtype = values->dtype;
+  x->grad = nullptr;
+}
+
 Tensor copy_(const Tensor& y, const Tensor& x) {
   check(broadcast_shapes("copy_", y->shape, x->shape) == y->shape, "copy_", "shape ", x->shape, " does not fit ",
         y->shape);
@@ -71,7 +84,7 @@ void bind_tensor(py::module_& m) {
       .export_values();
 
   TensorClass cls(m, "Tensor", "An n-dimensional array of one element type that gradients flow through.");
-  cls.def(py::init([](const Tensor& x) { return alias(x); }), py::arg("data"),
+  cls.def(py::init([](const Tensor& x) { return alias(x); }), required("data"),
           "A tensor that shares the memory of data.");
   cls.def(py::init([](const py::array& a) { return from_numpy_or_copy("tensor", a); }), py::arg("data"));
   py::implicitly_convertible<py::array, TensorImpl>();
@@ -80,55 +93,73 @@ void bind_tensor(py::module_& m) {
   cls.def_property_readonly("ndim", &TensorImpl::ndim, "Number of dimensions.");
   cls.def_property_readonly("dtype", [](const TensorImpl& x) { return x.dtype; }, "Element type.");
   cls.def_property_readonly("is_leaf", &TensorImpl::is_leaf, "Whether the user made it, not an operation.");
-  cls.def_property_readonly("data", [](const Tensor& x) { return alias(x); }, "The values, off the tape.");
-  cls.def_property("requires_grad", [](const TensorImpl& x) { return x.requires_grad; }, &set_requires_grad,
-                   "Whether backward() computes a gradient for it.");
-  cls.def_property("grad", [](const TensorImpl& x) { return x.grad; }, &set_grad,
-                   "Gradient accumulated by backward(), or None.");
-  cls.def("requires_grad_",
-          [](const Tensor& x, bool on) {
-            set_requires_grad(x, on);
-            return x;
-          },
-          py::arg("requires_grad") = true, "Sets requires_grad and returns the tensor.");
+  cls.def_property(
+      "data", [](const Tensor& x) { return alias(x); }, &set_data,
+      "The values, off the tape; assigning replaces memory, shape and dtype of this very tensor.");
+  cls.def_property(
+      "requires_grad", [](const TensorImpl& x) { return x.requires_grad; }, &set_requires_grad,
+      "Whether backward() computes a gradient for it.");
+  cls.def_property(
+      "grad", [](const TensorImpl& x) { return x.grad; }, &set_grad, "Gradient accumulated by backward(), or None.");
+  m.def(
+      "clear_grads",
+      [](const std::vector<Tensor>& tensors) {
+        for (const Tensor& t : tensors) {
+          check(t != nullptr, "clear_grads", "expected Tensors; got None");
+          t->grad = nullptr;
+        }
+      },
+      py::arg("tensors"), "Sets .grad of every tensor to None.");
+  cls.def(
+      "requires_grad_",
+      [](const Tensor& x, bool on) {
+        set_requires_grad(x, on);
+        return x;
+      },
+      py::arg("requires_grad") = true, "Sets requires_grad and returns the tensor.");
   cls.def("numel", &TensorImpl::numel, "Number of elements.");
   cls.def("stride", [](const TensorImpl& x) { return x.strides; }, "Elements between neighbours, by dimension.");
-  cls.def("data_ptr", [](const TensorImpl& x) { return reinterpret_cast<uintptr_t>(x.raw()); },
-          "Address of the first element.");
-  cls.def("is_contiguous",
-          [](const TensorImpl& x, MemoryFormat f) {
-            return f == MemoryFormat::contiguous ? is_contiguous(x) : is_channels_last(x);
-          },
-          py::arg("memory_format") = MemoryFormat::contiguous, "Whether the memory has that layout.");
+  cls.def(
+      "data_ptr", [](const TensorImpl& x) { return reinterpret_cast<uintptr_t>(x.raw()); },
+      "Address of the first element.");
+  cls.def(
+      "is_contiguous",
+      [](const TensorImpl& x, MemoryFormat f) {
+        return f == MemoryFormat::contiguous ? is_contiguous(x) : is_channels_last(x);
+      },
+      py::arg("memory_format") = MemoryFormat::contiguous, "Whether the memory has that layout.");
   cls.def("item", &item, "The only element as a Python number.");
   cls.def("numpy", &to_numpy, "A NumPy array that shares the memory.");
-  cls.def("__array__",
-          [](const Tensor& x, const py::object& dtype, const py::object& copy) {
-            py::array a = to_numpy(x);
-            const bool cast = !dtype.is_none() && !a.dtype().equal(dtype);
-            if (!cast && (copy.is_none() || !copy.cast<bool>())) return a;
-            check(copy.is_none() || copy.cast<bool>(), "__array__", "another dtype needs a copy");
-            return a.attr("astype")(dtype.is_none() ? py::object(a.dtype()) : dtype).cast<py::array>();
-          },
-          py::arg("dtype") = py::none(), py::arg("copy") = py::none());
+  cls.def(
+      "__array__",
+      [](const Tensor& x, const py::object& dtype, const py::object& copy) {
+        py::array a = to_numpy(x);
+        const bool cast = !dtype.is_none() && !a.dtype().equal(dtype);
+        if (!cast && (copy.is_none() || !copy.cast<bool>())) return a;
+        check(copy.is_none() || copy.cast<bool>(), "__array__", "another dtype needs a copy");
+        return a.attr("astype")(dtype.is_none() ? py::object(a.dtype()) : dtype).cast<py::array>();
+      },
+      py::arg("dtype") = py::none(), py::arg("copy") = py::none());
   cls.def("__dlpack__", [](const Tensor& x, const py::kwargs&) { return to_dlpack(x); });
   cls.def("__dlpack_device__", [](const TensorImpl&) { return std::make_pair(1, 0); });
   cls.def("detach", [](const Tensor& x) { return alias(x); }, "The same memory, off the tape.");
-  cls.def("clone",
-          [](const Tensor& x) {
-            return record("clone", {&x}, clone(x), [] { return [](const Tensor& dy, Grads& dx) { dx[0] = dy; }; });
-          },
-          ReleaseGil(), "A copy.");
-  cls.def("copy_", &copy_, py::arg("src"), ReleaseGil(),
+  cls.def(
+      "clone",
+      [](const Tensor& x) {
+        return record("clone", {&x}, clone(x), [] { return [](const Tensor& dy, Grads& dx) { dx[0] = dy; }; });
+      },
+      ReleaseGil(), "A copy.");
+  cls.def("copy_", &copy_, required("src"), ReleaseGil(),
           "Overwrites the values, in place; src broadcasts, and is never cast down.");
   cls.def("fill_", &fill_, py::arg("value"), ReleaseGil(), "Sets every element, in place.");
   cls.def("zero_", [](const Tensor& x) { return fill_(x, Scalar{}); }, ReleaseGil(), "Sets every element to 0.");
   cls.def("to", &to_dtype_or_device, py::arg("target") = py::none(), py::kw_only(), py::arg("dtype") = py::none(),
           py::arg("device") = py::none(), "The tensor in another dtype or on another device; itself if it is so.");
-  cls.def("backward",
-          [](const Tensor& x, const Tensor& gradient, bool retain_graph) { backward(x, gradient, retain_graph); },
-          py::arg("gradient") = py::none(), py::arg("retain_graph") = false, ReleaseGil(),
-          "Adds d(self)/d(leaf), weighted by gradient (1 for a scalar), into the .grad of every leaf.");
+  cls.def(
+      "backward",
+      [](const Tensor& x, const Tensor& gradient, bool retain_graph) { backward(x, gradient, retain_graph); },
+      py::arg("gradient") = py::none(), py::arg("retain_graph") = false, ReleaseGil(),
+      "Adds d(self)/d(leaf), weighted by gradient (1 for a scalar), into the .grad of every leaf.");
 }
 
 }  // namespace fnn

@@ -11,7 +11,7 @@ struct FloatBits;
 template <>
 struct FloatBits<float> {
   static constexpr int kMantissa = 23, kBias = 127;
-  static constexpr float kRound = 12582912.f;         // 1.5 * 2^23: adding it rounds to an integer
+  static constexpr float kRound = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer
   static constexpr float kLn2Hi = 0.693359375f, kLn2Lo = -2.12194440e-4f;
   static constexpr float kMaxExp = 89.f, kMinExp = -104.f;
   static constexpr float kTiny = 1.17549435e-38f, kScaleUp = 16777216.f;  // 2^24
@@ -27,9 +27,9 @@ struct FloatBits<double> {
   static constexpr int kScaleUpBits = 54, kTaylor = 14, kLogTerms = 7;
 };
 
-constexpr double kInverseFactorial[] = {1., 1., 1. / 2, 1. / 6, 1. / 24, 1. / 120, 1. / 720, 1. / 5040, 1. / 40320,
-                                        1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600,
-                                        1. / 6227020800., 1. / 87178291200.};
+constexpr double kInverseFactorial[] = {
+    1.,         1.,          1. / 2,       1. / 6,        1. / 24,        1. / 120,         1. / 720,         1. / 5040,
+    1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800., 1. / 87178291200.};
 
 // 2^n for integers n held in the low bits of a vector's lanes, |n| below the bias.
 template <class T>
@@ -76,7 +76,9 @@ FNN_INLINE Vec<T> expm1(Vec<T> x) {
 }
 
 template <class T>
-FNN_INLINE Vec<T> sigmoid(Vec<T> x) { return Vec<T>(T(1)) / (Vec<T>(T(1)) + exp(-x)); }
+FNN_INLINE Vec<T> sigmoid(Vec<T> x) {
+  return Vec<T>(T(1)) / (Vec<T>(T(1)) + exp(-x));
+}
 
 template <class T>
 FNN_INLINE Vec<T> tanh(Vec<T> x) {
@@ -113,7 +115,8 @@ FNN_INLINE Vec<T> log(Vec<T> x) {
   const V h = V(T(0.5)) * f * f;
   const V y = k * V(B::kLn2Hi) - ((h - (s * (h + r) + k * V(B::kLn2Lo))) - f);
   const T inf = __builtin_inf();
-  return select(x == V(T(0)), V(-inf), select(x < V(T(0)), V(T(__builtin_nan(""))), select(x == V(inf), x, select(x != x, x, y))));
+  return select(x == V(T(0)), V(-inf),
+                select(x < V(T(0)), V(T(__builtin_nan(""))), select(x == V(inf), x, select(x != x, x, y))));
 }
 
 // Lane by lane through the C library: slow, and as exact as it is.

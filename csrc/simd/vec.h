@@ -25,9 +25,13 @@ constexpr int kVecBytes = 16;
 template <class T>
 struct IntOf;
 template <>
-struct IntOf<float> { using type = int32_t; };
+struct IntOf<float> {
+  using type = int32_t;
+};
 template <>
-struct IntOf<double> { using type = int64_t; };
+struct IntOf<double> {
+  using type = int64_t;
+};
 
 template <class T>
 struct Vec {
@@ -49,7 +53,10 @@ struct Vec {
   FNN_INLINE friend Vec operator*(Vec a, Vec b) { return a.v * b.v; }
   FNN_INLINE friend Vec operator/(Vec a, Vec b) { return a.v / b.v; }
   FNN_INLINE friend Vec operator-(Vec a) { return -a.v; }
-  FNN_INLINE Vec& operator+=(Vec b) { v += b.v; return *this; }
+  FNN_INLINE Vec& operator+=(Vec b) {
+    v += b.v;
+    return *this;
+  }
   FNN_INLINE friend Mask operator<(Vec a, Vec b) { return a.v < b.v; }
   FNN_INLINE friend Mask operator>(Vec a, Vec b) { return a.v > b.v; }
   FNN_INLINE friend Mask operator<=(Vec a, Vec b) { return a.v <= b.v; }
@@ -79,13 +86,21 @@ FNN_INLINE double select(bool m, double a, double b) { return m ? a : b; }
 FNN_INLINE __mmask16 lanes(float, int n) { return static_cast<__mmask16>((1u << n) - 1); }
 FNN_INLINE __mmask8 lanes(double, int n) { return static_cast<__mmask8>((1u << n) - 1); }
 template <>
-FNN_INLINE Vec<float> Vec<float>::load(const float* p, int n) { return Raw(_mm512_maskz_loadu_ps(lanes(0.f, n), p)); }
+FNN_INLINE Vec<float> Vec<float>::load(const float* p, int n) {
+  return Raw(_mm512_maskz_loadu_ps(lanes(0.f, n), p));
+}
 template <>
-FNN_INLINE Vec<double> Vec<double>::load(const double* p, int n) { return Raw(_mm512_maskz_loadu_pd(lanes(0., n), p)); }
+FNN_INLINE Vec<double> Vec<double>::load(const double* p, int n) {
+  return Raw(_mm512_maskz_loadu_pd(lanes(0., n), p));
+}
 template <>
-FNN_INLINE void Vec<float>::store(float* p, int n) const { _mm512_mask_storeu_ps(p, lanes(0.f, n), __m512(v)); }
+FNN_INLINE void Vec<float>::store(float* p, int n) const {
+  _mm512_mask_storeu_ps(p, lanes(0.f, n), __m512(v));
+}
 template <>
-FNN_INLINE void Vec<double>::store(double* p, int n) const { _mm512_mask_storeu_pd(p, lanes(0., n), __m512d(v)); }
+FNN_INLINE void Vec<double>::store(double* p, int n) const {
+  _mm512_mask_storeu_pd(p, lanes(0., n), __m512d(v));
+}
 FNN_INLINE Vec<float> sqrt(Vec<float> x) { return Vec<float>::Raw(_mm512_sqrt_ps(__m512(x.v))); }
 FNN_INLINE Vec<double> sqrt(Vec<double> x) { return Vec<double>::Raw(_mm512_sqrt_pd(__m512d(x.v))); }
 #elif defined(__AVX2__)
@@ -96,13 +111,21 @@ FNN_INLINE __m256i lanes(double, int n) {
   return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
 }
 template <>
-FNN_INLINE Vec<float> Vec<float>::load(const float* p, int n) { return Raw(_mm256_maskload_ps(p, lanes(0.f, n))); }
+FNN_INLINE Vec<float> Vec<float>::load(const float* p, int n) {
+  return Raw(_mm256_maskload_ps(p, lanes(0.f, n)));
+}
 template <>
-FNN_INLINE Vec<double> Vec<double>::load(const double* p, int n) { return Raw(_mm256_maskload_pd(p, lanes(0., n))); }
+FNN_INLINE Vec<double> Vec<double>::load(const double* p, int n) {
+  return Raw(_mm256_maskload_pd(p, lanes(0., n)));
+}
 template <>
-FNN_INLINE void Vec<float>::store(float* p, int n) const { _mm256_maskstore_ps(p, lanes(0.f, n), __m256(v)); }
+FNN_INLINE void Vec<float>::store(float* p, int n) const {
+  _mm256_maskstore_ps(p, lanes(0.f, n), __m256(v));
+}
 template <>
-FNN_INLINE void Vec<double>::store(double* p, int n) const { _mm256_maskstore_pd(p, lanes(0., n), __m256d(v)); }
+FNN_INLINE void Vec<double>::store(double* p, int n) const {
+  _mm256_maskstore_pd(p, lanes(0., n), __m256d(v));
+}
 FNN_INLINE Vec<float> sqrt(Vec<float> x) { return Vec<float>::Raw(_mm256_sqrt_ps(__m256(x.v))); }
 FNN_INLINE Vec<double> sqrt(Vec<double> x) { return Vec<double>::Raw(_mm256_sqrt_pd(__m256d(x.v))); }
 #else
@@ -128,9 +151,13 @@ FNN_INLINE double sqrt(double x) { return __builtin_sqrt(x); }
 
 // NaN in a gives NaN; a > b keeps a.
 template <class V>
-FNN_INLINE V max(V a, V b) { return select(a < b, b, a); }
+FNN_INLINE V max(V a, V b) {
+  return select(a < b, b, a);
+}
 template <class V>
-FNN_INLINE V min(V a, V b) { return select(a > b, b, a); }
+FNN_INLINE V min(V a, V b) {
+  return select(a > b, b, a);
+}
 template <class T>
 FNN_INLINE Vec<T> abs(Vec<T> a) {
   using Mask = typename Vec<T>::Mask;

@@ -9,13 +9,13 @@ namespace fnn::FNN_ISA {
 template <class T>
 struct Gemm {
   int64_t m, n, k;
-  const T* a;       // (m, k) or, with ALayout::columns, (k, m)
+  const T* a;  // (m, k) or, with ALayout::columns, (k, m)
   int64_t lda;
   ALayout a_layout;
-  const T* b;       // (k, n) or, transposed, (n, k)
+  const T* b;  // (k, n) or, transposed, (n, k)
   int64_t ldb;
   bool b_transposed;
-  T* c;             // (m, n)
+  T* c;  // (m, n)
   int64_t ldc;
   const T* bias;    // (n) or null
   bool accumulate;  // C += A B; no bias then

@@ -8,13 +8,15 @@
 
 namespace fnn::FNN_ISA {
 
-constexpr int64_t kDepth = 320;             // k of one pass, when k is long: 320 x 32 floats are 40 kB
-constexpr int64_t kBlockCols = 2048;        // columns of packed B that are at hand at once
+constexpr int64_t kDepth = 320;              // k of one pass, when k is long: 320 x 32 floats are 40 kB
+constexpr int64_t kBlockCols = 2048;         // columns of packed B that are at hand at once
 constexpr int64_t kNoPackBytes = 512 << 10;  // a smaller B is read where it lies
 
 // A stride that sends every row to the same few sets of the cache.
 template <class T>
-FNN_INLINE bool bad_stride(int64_t ld) { return ld * static_cast<int64_t>(sizeof(T)) % 2048 == 0; }
+FNN_INLINE bool bad_stride(int64_t ld) {
+  return ld * static_cast<int64_t>(sizeof(T)) % 2048 == 0;
+}
 
 FNN_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -38,7 +40,8 @@ void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
   int64_t block_tiles = 8;
   while (block_tiles > 1 && divide_up(tiles, block_tiles) < wanted) --block_tiles;
   const int64_t row_blocks = divide_up(tiles, block_tiles);
-  const int64_t column_blocks = row_blocks >= wanted ? 1 : (wanted / row_blocks < panels ? divide_up(wanted, row_blocks) : panels);
+  const int64_t column_blocks =
+      row_blocks >= wanted ? 1 : (wanted / row_blocks < panels ? divide_up(wanted, row_blocks) : panels);
   const int64_t work = g.m * g.n * depth;  // multiply-adds of one pass
 
   for (int64_t n0 = 0; n0 < g.n; n0 += block_cols) {

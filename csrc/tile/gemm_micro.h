@@ -22,7 +22,7 @@ struct Segments {
 #if defined(__AVX512F__)
 constexpr int kMaxRows = 14, kMaxVecs = 2;  // 28 sums, 2 rows of B, 1 element of A: 31 of 32 registers
 #elif defined(__AVX2__)
-constexpr int kMaxRows = 6, kMaxVecs = 2;   // 12 + 2 + 1 of 16
+constexpr int kMaxRows = 6, kMaxVecs = 2;  // 12 + 2 + 1 of 16
 #else
 constexpr int kMaxRows = 6, kMaxVecs = 2;
 #endif
@@ -60,8 +60,12 @@ FNN_INLINE void multiply_tile(const T* a, int64_t lda, const Segments& k, const 
         for (int j = 0; j < NV; ++j) acc[i][j] = av * bv[j] + acc[i][j];
       }
     };
-    struct Yes { constexpr operator bool() const { return true; } };
-    struct No { constexpr operator bool() const { return false; } };
+    struct Yes {
+      constexpr operator bool() const { return true; }
+    };
+    struct No {
+      constexpr operator bool() const { return false; }
+    };
     if (tail == N) {
 #pragma GCC unroll 2
       for (int64_t kk = 0; kk < k.length; ++kk) step(kk, No{});

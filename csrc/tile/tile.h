@@ -10,18 +10,18 @@ namespace fnn::FNN_ISA {
 // of one value a column, or 0.
 template <class T>
 struct Tile {
-  const T* a;        // rows: (rows, lda), columns: (k, lda)
+  const T* a;  // rows: (rows, lda), columns: (k, lda)
   int64_t lda;
   ALayout layout;
   Segments k;
-  const T* b;        // (k, ldb)
+  const T* b;  // (k, ldb)
   int64_t ldb;
-  T* c;              // (rows, ldc)
+  T* c;  // (rows, ldc)
   int64_t ldc;
-  int rows, cols;    // up to kMaxRows, kTileCols<T>
-  bool accumulate;   // start from C
-  bool b_padded;     // B has whole vectors in every row, so none is loaded in part
-  const T* bias;     // (cols) or null
+  int rows, cols;   // up to kMaxRows, kTileCols<T>
+  bool accumulate;  // start from C
+  bool b_padded;    // B has whole vectors in every row, so none is loaded in part
+  const T* bias;    // (cols) or null
 };
 
 // Runs the tile; tile.cc holds the sizes.

@@ -71,19 +71,97 @@ from fastnn._C import (
     zeros,
     zeros_like,
 )
+from fastnn._tensor import device
 from fastnn.autograd import enable_grad, gradcheck, no_grad
 from fastnn.config import show_config
-from fastnn._tensor import device
 
 from fastnn import nn, optim  # isort: skip - they use what stands above
+
+__all__ = [
+    "Tensor",
+    "abs",
+    "add",
+    "arange",
+    "argmax",
+    "argmin",
+    "bool",
+    "channels_last",
+    "clamp",
+    "clip",
+    "contiguous_format",
+    "cos",
+    "device",
+    "div",
+    "dtype",
+    "empty",
+    "enable_grad",
+    "eq",
+    "exp",
+    "flatten",
+    "float32",
+    "float64",
+    "from_dlpack",
+    "from_numpy",
+    "full",
+    "ge",
+    "get_num_threads",
+    "gradcheck",
+    "gt",
+    "index_select",
+    "initial_seed",
+    "int32",
+    "int64",
+    "is_grad_enabled",
+    "le",
+    "log",
+    "lt",
+    "manual_seed",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "mul",
+    "ne",
+    "neg",
+    "nn",
+    "no_grad",
+    "ones",
+    "ones_like",
+    "optim",
+    "pow",
+    "rand",
+    "randn",
+    "relu",
+    "reshape",
+    "set_num_threads",
+    "show_config",
+    "sigmoid",
+    "sin",
+    "softmax",
+    "sqrt",
+    "squeeze",
+    "sub",
+    "sum",
+    "tanh",
+    "tensor",
+    "transpose",
+    "uint8",
+    "unsqueeze",
+    "zeros",
+    "zeros_like",
+]
 
 __version__ = _C.config()["version"]
 
 
 def __getattr__(name: str) -> Any:
     # What only some programs use is imported when they use it.
-    if name in ("data", "io", "testing", "train"):
-        import importlib
+    from importlib import import_module
 
-        return importlib.import_module(f"fastnn.{name}")
+    if name in ("data", "io", "plotting", "testing", "train"):
+        return import_module(f"fastnn.{name}")
+    if name in ("save", "load"):
+        return getattr(import_module("fastnn.io"), name)
     raise AttributeError(f"module 'fastnn' has no attribute {name!r}")

@@ -92,7 +92,10 @@ def gradcheck(
     try:
         for i in checked:
             tensors[i].grad = None
-        total = sum(((o * _C.tensor(c)).sum() for o, c in zip(results, cotangents, strict=True)), _C.zeros(()))
+        total = sum(
+            ((o * _C.tensor(c)).sum() for o, c in zip(results, cotangents, strict=True)),
+            _C.zeros(()),
+        )
         total.backward()
         grads = [tensors[i].grad for i in checked]
     finally:

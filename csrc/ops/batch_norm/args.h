@@ -11,12 +11,12 @@ namespace fnn {
 template <class T>
 struct BatchNormFwdArgs {
   int64_t rows, c;
-  const T* x;  // (rows, c)
-  const T* w;  // (c) or null
-  const T* b;  // (c) or null
-  T* y;        // (rows, c)
-  T* mean;     // (c): written while training, else read
-  T* inverse_std;           // (c): the same; 1 / sqrt(var + eps)
+  const T* x;                     // (rows, c)
+  const T* w;                     // (c) or null
+  const T* b;                     // (c) or null
+  T* y;                           // (rows, c)
+  T* mean;                        // (c): written while training, else read
+  T* inverse_std;                 // (c): the same; 1 / sqrt(var + eps)
   T *running_mean, *running_var;  // (c) each or null
   bool training;
   T momentum, eps;
@@ -28,12 +28,12 @@ struct BatchNormFwdArgs {
 template <class T>
 struct BatchNormBwdArgs {
   int64_t rows, c;
-  const T* x;   // (rows, c)
-  const T* w;   // (c) or null
+  const T* x;                   // (rows, c)
+  const T* w;                   // (c) or null
   const T *mean, *inverse_std;  // (c) each
-  const T* dy;  // (rows, c)
-  T* dx;        // (rows, c) or null
-  T *dw, *db;   // (c) each
+  const T* dy;                  // (rows, c)
+  T* dx;                        // (rows, c) or null
+  T *dw, *db;                   // (c) each
   bool training;
 };
 

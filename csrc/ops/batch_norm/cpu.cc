@@ -39,7 +39,8 @@ void batch_norm_fwd(Stream& s, const BatchNormFwdArgs<T>& a) {
   const int64_t c = a.c;
   const T n = static_cast<T>(a.rows);
   if (a.training) {
-    sums_over_rows<T, 1>(s, a.rows, c, a.mean, [&](int64_t r, auto at, Vec<T>* acc) { acc[0] += at.load(a.x + r * c); });
+    sums_over_rows<T, 1>(s, a.rows, c, a.mean,
+                         [&](int64_t r, auto at, Vec<T>* acc) { acc[0] += at.load(a.x + r * c); });
     for (int64_t i = 0; i < c; ++i) a.mean[i] /= n;
     sums_over_rows<T, 1>(s, a.rows, c, a.inverse_std, [&](int64_t r, auto at, Vec<T>* acc) {
       const Vec<T> d = at.load(a.x + r * c) - at.load(a.mean);

@@ -50,9 +50,8 @@ DType scalar_meets(DType t, const Scalar& s) {
 Tensor materialize(const char* op, const Operand& x, DType dtype) {
   if (const Scalar* s = std::get_if<Scalar>(&x)) {
     Tensor t = empty({}, dtype);
-    visit_all(dtype, [&]<class T>() {
-      *t->data<T>() = s->is_float ? static_cast<T>(s->value) : static_cast<T>(s->integer);
-    });
+    visit_all(dtype,
+              [&]<class T>() { *t->data<T>() = s->is_float ? static_cast<T>(s->value) : static_cast<T>(s->integer); });
     return t;
   }
   return to(op, std::get<Tensor>(x), dtype);
@@ -70,9 +69,7 @@ std::pair<Tensor, Tensor> operands(const char* op, const Operand& a, const Opera
   return {materialize(op, a, dtype), materialize(op, b, dtype)};
 }
 
-Tensor is_zero(const Tensor& x) {
-  return cast("pow", compare(CompareOp::eq, x, full({}, x->dtype, 0)), x->dtype);
-}
+Tensor is_zero(const Tensor& x) { return cast("pow", compare(CompareOp::eq, x, full({}, x->dtype, 0)), x->dtype); }
 
 // dy where a is chosen, half of it where the two are equal.
 Tensor half_where_equal(CompareOp strict, const Tensor& a, const Tensor& b, const Tensor& dy) {
@@ -151,8 +148,7 @@ Tensor compare(CompareOp op, const Tensor& a, const Tensor& b) {
   Tensor y = empty_broadcast(kCompareNames[static_cast<int>(op)], a, b, DType::b8);
   if (y->numel() == 0) return y;
   visit_all(a->dtype, [&]<class T>() {
-    launch<kernel::compare>(
-        CompareArgs<T>{iteration_shape(y, a, b), y->data<bool>(), a->data<T>(), b->data<T>(), op});
+    launch<kernel::compare>(CompareArgs<T>{iteration_shape(y, a, b), y->data<bool>(), a->data<T>(), b->data<T>(), op});
   });
   return y;
 }
@@ -165,8 +161,8 @@ Tensor in_place(BinaryOp op, const Tensor& y, const Operand& x) {
   const auto [a, b] = operands(label, y, x, op == BinaryOp::div || op == BinaryOp::pow);
   check<TypeError>(a->dtype == y->dtype, label, "in place would change the dtype from ", name(y->dtype), " to ",
                    name(a->dtype));
-  check(broadcast_shapes(label, y->shape, b->shape) == y->shape, label, "in place would change the shape ",
-        y->shape, " by an operand of shape ", b->shape);
+  check(broadcast_shapes(label, y->shape, b->shape) == y->shape, label, "in place would change the shape ", y->shape,
+        " by an operand of shape ", b->shape);
   check<RuntimeError>(!(grad_enabled() && b->requires_grad), label,
                       "in place with an operand that requires a gradient works only inside no_grad()");
   begin_in_place(label, y);
@@ -179,11 +175,12 @@ Tensor in_place(BinaryOp op, const Tensor& y, const Operand& x) {
 template <BinaryOp op>
 void def_arithmetic(py::module_& m, const char* dunder, const char* doc) {
   const char* label = kOpNames[static_cast<int>(op)];
-  m.def(label, [](const Operand& a, const Operand& b) { return arithmetic(op, a, b); }, doc, py::arg("input"),
-        py::arg("other"), ReleaseGil());
+  m.def(
+      label, [](const Operand& a, const Operand& b) { return arithmetic(op, a, b); }, doc, required("input"),
+      required("other"), ReleaseGil());
   TensorClass cls(m.attr("Tensor"));
   const auto forward = [](const Tensor& a, const Operand& b) { return arithmetic(op, a, b); };
-  cls.def(label, forward, doc, py::arg("other"), ReleaseGil());
+  cls.def(label, forward, doc, required("other"), ReleaseGil());
   if (!dunder) return;
   const std::string base(dunder);
   cls.def(("__" + base + "__").c_str(), forward, py::is_operator(), ReleaseGil());
@@ -192,14 +189,14 @@ void def_arithmetic(py::module_& m, const char* dunder, const char* doc) {
   cls.def(("__i" + base + "__").c_str(), [](const Tensor& a, const Operand& b) { return in_place(op, a, b); },
           py::is_operator(), ReleaseGil());
   cls.def((std::string(label) + "_").c_str(), [](const Tensor& a, const Operand& b) { return in_place(op, a, b); },
-          py::arg("other"), ReleaseGil());
+          required("other"), ReleaseGil());
 }
 
 template <CompareOp op>
 void def_comparison(py::module_& m, const char* doc) {
   const char* label = kCompareNames[static_cast<int>(op)];
   const auto f = [](const Tensor& a, const Operand& b) { return comparison(op, a, b); };
-  def_op(m, label, f, doc, py::arg("other"));
+  def_op(m, label, f, doc, required("other"));
   TensorClass cls(m.attr("Tensor"));
   cls.def((std::string("__") + label + "__").c_str(), f, py::is_operator(), ReleaseGil());
 }

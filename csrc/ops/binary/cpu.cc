@@ -39,11 +39,17 @@ void run(Stream& s, const Args& args, const F& f) {
 
 // Integers wrap around, which is undefined for signed types: computed unsigned.
 template <class T>
-struct Wrap { using type = T; };
+struct Wrap {
+  using type = T;
+};
 template <>
-struct Wrap<int64_t> { using type = uint64_t; };
+struct Wrap<int64_t> {
+  using type = uint64_t;
+};
 template <>
-struct Wrap<int32_t> { using type = uint32_t; };
+struct Wrap<int32_t> {
+  using type = uint32_t;
+};
 
 template <class T>
 void binary(Stream& s, const BinaryArgs<T>& args) {

@@ -6,13 +6,13 @@ namespace fnn {
 
 // Sizes of a convolution. `c` and `o` count all groups' channels.
 struct ConvShape {
-  int64_t n, c, h, w;    // input
-  int64_t o, kh, kw;     // kernel; each sees c / groups channels
-  int64_t oh, ow;        // output
+  int64_t n, c, h, w;  // input
+  int64_t o, kh, kw;   // kernel; each sees c / groups channels
+  int64_t oh, ow;      // output
   int64_t stride_h, stride_w, dilation_h, dilation_w;
   int64_t top, left, bottom, right;  // padding
   int64_t groups;
-  int64_t ws[4];         // strides of the weight's (o, c / groups, kh, kw)
+  int64_t ws[4];  // strides of the weight's (o, c / groups, kh, kw)
 };
 
 // y[n, oy, ox, o] = b[o] + sum over ky, kx, c of

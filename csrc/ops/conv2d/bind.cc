@@ -32,8 +32,8 @@ int64_t output_size(const char* op, const char* axis, int64_t size, int64_t kern
     before = (span - 1) / 2;
     after = span - 1 - before;
   }
-  check(span <= size + before + after, op, "kernel of ", axis, " ", span, " (dilation included) is larger than its padded input of ",
-        size + before + after);
+  check(span <= size + before + after, op, "kernel of ", axis, " ", span,
+        " (dilation included) is larger than its padded input of ", size + before + after);
   return (size + before + after - span) / stride + 1;
 }
 
@@ -48,8 +48,8 @@ ConvShape conv_shape(const char* op, const Tensor& x, const Tensor& w, Pair stri
   check(stride.h > 0 && stride.w > 0, op, "stride must be positive; got ", stride);
   check(dilation.h > 0 && dilation.w > 0, op, "dilation must be positive; got ", dilation);
   check(!padding.same || (stride.h == 1 && stride.w == 1), op, "padding='same' needs a stride of 1; got ", stride);
-  check(groups > 0 && s.c % groups == 0 && s.o % groups == 0, op, "groups must divide the channels ", s.c, " and ",
-        s.o, "; got ", groups);
+  check(groups > 0 && s.c % groups == 0 && s.o % groups == 0, op, "groups must divide the channels ", s.c, " and ", s.o,
+        "; got ", groups);
   check(w->shape[1] == s.c / groups, op, "expected weight (O, ", s.c / groups, ", kh, kw) for input ", x->shape,
         " and groups ", groups, "; got ", w->shape);
   check(s.kh > 0 && s.kw > 0, op, "expected a kernel of at least 1 x 1; got weight ", w->shape);
@@ -91,8 +91,8 @@ Tensor convolve(const char* op, const Tensor& input, const Tensor& weight, const
       if (none) return;
       visit_floating(op, "input", x->dtype, [&]<class T>() {
         const auto ptr = [](const Tensor& t) { return t ? t->data<T>() : nullptr; };
-        launch<kernel::conv2d_bwd>(Conv2dBwdArgs<T>{z, x->data<T>(), w->data<T>(), g->data<T>(), ptr(dx[0]),
-                                                    ptr(dx[1]), ptr(dx[2])});
+        launch<kernel::conv2d_bwd>(
+            Conv2dBwdArgs<T>{z, x->data<T>(), w->data<T>(), g->data<T>(), ptr(dx[0]), ptr(dx[1]), ptr(dx[2])});
       });
     };
   });
@@ -111,7 +111,9 @@ Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias, Pai
 }
 
 using One = std::variant<int64_t, std::tuple<int64_t>>;
-int64_t value(const One& v) { return std::holds_alternative<int64_t>(v) ? std::get<0>(v) : std::get<0>(std::get<1>(v)); }
+int64_t value(const One& v) {
+  return std::holds_alternative<int64_t>(v) ? std::get<0>(v) : std::get<0>(std::get<1>(v));
+}
 
 Tensor conv1d(const Tensor& input, const Tensor& weight, const Tensor& bias, const One& stride,
               const std::variant<std::string, One>& padding, const One& dilation, int64_t groups) {
@@ -119,10 +121,11 @@ Tensor conv1d(const Tensor& input, const Tensor& weight, const Tensor& bias, con
   check(input->ndim() == 3 || input->ndim() == 2, "conv1d", "expected input (N, C, L) or (C, L); got shape ",
         input->shape);
   const auto* named = std::get_if<std::string>(&padding);
-  const Padding pad = named ? parse_padding("conv1d", *named)
-                            : parse_padding("conv1d", Pair{0, value(std::get<One>(padding))});
+  const Padding pad =
+      named ? parse_padding("conv1d", *named) : parse_padding("conv1d", Pair{0, value(std::get<One>(padding))});
   const bool batched = input->ndim() == 3;
-  const Tensor x = reshape(input, {batched ? input->shape[0] : 1, input->shape[input->ndim() - 2], 1, input->shape.back()});
+  const Tensor x =
+      reshape(input, {batched ? input->shape[0] : 1, input->shape[input->ndim() - 2], 1, input->shape.back()});
   const Tensor w = reshape(weight, {weight->shape[0], weight->shape[1], 1, weight->shape[2]});
   const Tensor y = convolve("conv1d", x, w, bias, {1, value(stride)}, pad, {1, value(dilation)}, groups);
   return batched ? reshape(y, {y->shape[0], y->shape[1], y->shape[3]}) : reshape(y, {y->shape[1], y->shape[3]});
@@ -131,14 +134,15 @@ Tensor conv1d(const Tensor& input, const Tensor& weight, const Tensor& bias, con
 }  // namespace
 
 void bind_conv2d(py::module_& m) {
-  m.def("conv2d", &conv2d, py::arg("input"), py::arg("weight"), py::arg("bias") = py::none(),
+  m.def("conv2d", &conv2d, required("input"), required("weight"), py::arg("bias") = py::none(),
         py::arg("stride") = Pair{1, 1}, py::arg("padding") = Pair{0, 0}, py::arg("dilation") = Pair{1, 1},
         py::arg("groups") = 1, ReleaseGil(),
         "Cross-correlation of input (N, C, H, W) with weight (O, C / groups, kh, kw), plus bias (O,): (N, O, OH, OW), "
         "stored channels-last. stride, padding and dilation are an int or a pair; padding may be 'same' or 'valid'. "
         "Raises a ValueError for shapes that do not fit and a TypeError for dtypes that differ.");
-  m.def("conv1d", &conv1d, py::arg("input"), py::arg("weight"), py::arg("bias") = py::none(), py::arg("stride") = One{1},
-        py::arg("padding") = One{0}, py::arg("dilation") = One{1}, py::arg("groups") = 1, ReleaseGil(),
+  m.def("conv1d", &conv1d, required("input"), required("weight"), py::arg("bias") = py::none(),
+        py::arg("stride") = One{1}, py::arg("padding") = One{0}, py::arg("dilation") = One{1}, py::arg("groups") = 1,
+        ReleaseGil(),
         "Cross-correlation of input (N, C, L) with weight (O, C / groups, k), plus bias (O,): (N, O, OL). padding may "
         "be 'same' or 'valid'.");
 }

@@ -51,15 +51,27 @@ void conv2d_fwd(Stream& s, const Conv2dFwdArgs<T>& a) {
         src = buffer;
       }
       for (int64_t g = 0; g < z.groups; ++g)
-        slide(Slide<T>{src + g * cg, z.stride_h * width * z.c, z.stride_w * z.c,
-                       {offsets, segments, runs ? z.kw * z.c : cg}, packed + g * group_size,
-                       a.b ? a.b + g * og : nullptr, a.y + ((n * z.oh + row) * z.ow) * z.o + g * og, z.ow * z.o, z.o,
-                       rows, z.ow, og});
+        slide(Slide<T>{src + g * cg,
+                       z.stride_h * width * z.c,
+                       z.stride_w * z.c,
+                       {offsets, segments, runs ? z.kw * z.c : cg},
+                       packed + g * group_size,
+                       a.b ? a.b + g * og : nullptr,
+                       a.y + ((n * z.oh + row) * z.ow) * z.o + g * og,
+                       z.ow * z.o,
+                       z.o,
+                       rows,
+                       z.ow,
+                       og});
     }
   });
 }
 
 // --- backward, data -----------------------------------------------------------------------
+
+// Two ways, chosen by their work. Gathering slides a turned kernel over dy: no additions
+// to memory, but windows that reach over dy's border multiply zeros. Scattering multiplies
+// each pixel of dy by the whole kernel and adds the pieces into dx.
 
 // Along one axis: the inputs i = phase + stride t see the kernel positions k for which
 // (i + pad - k dilation) is a multiple of the stride, and then the output t + shift(k).
@@ -88,7 +100,7 @@ FNN_INLINE void reach(int64_t inputs, int64_t outputs, Phase p, int64_t& before,
 }
 
 template <class T>
-void conv2d_bwd_data(Stream& s, const Conv2dBwdArgs<T>& a) {
+void gather_data(Stream& s, const Conv2dBwdArgs<T>& a) {
   const ConvShape& z = a.s;
   const int64_t cg = z.c / z.groups, og = z.o / z.groups;
   Phase vertical{0, z.stride_h, z.dilation_h, z.top, z.kh}, horizontal{0, z.stride_w, z.dilation_w, z.left, z.kw};
@@ -144,6 +156,86 @@ void conv2d_bwd_data(Stream& s, const Conv2dBwdArgs<T>& a) {
     }
 }
 
+template <class T>
+void scatter_data(Stream& s, const Conv2dBwdArgs<T>& a) {
+  constexpr int W = kTileCols<T>;
+  const ConvShape& z = a.s;
+  const int64_t cg = z.c / z.groups, og = z.o / z.groups, taps = z.kh * z.kw;
+  // B (og, taps cg) of each group: column (tap, c) of row o is w[o, c, tap].
+  const int64_t columns = taps * cg, group_size = packed_size<T>(og, columns);
+  T* packed = static_cast<T*>(s.workspace(z.groups * group_size * sizeof(T)));
+  parallel_for(s, z.groups * og, 8192 / (columns + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t g = i / og, o = i % og;
+      T* rows = packed + g * group_size;
+      for (int64_t j = 0; j < columns; ++j)
+        rows[(j / W * og + o) * W + j % W] =
+            a.w[i * z.ws[0] + j % cg * z.ws[1] + j / cg / z.kw * z.ws[2] + j / cg % z.kw * z.ws[3]];
+      for (int64_t j = columns; j % W != 0; ++j) rows[(j / W * og + o) * W + j % W] = T(0);
+    }
+  });
+  // A few pixels of dy at a time, so that their pieces stay in the first-level cache.
+  const int64_t step = even_rows(z.ow);
+  const bool runs = z.groups == 1 && z.dilation_w == 1 && z.left == 0 && z.right == 0;
+  parallel_for(s, z.n, 1, [&](int64_t begin, int64_t end) {
+    T* pieces = static_cast<T*>(Stream::thread_workspace(step * columns * sizeof(T)));
+    const int64_t zero = 0;
+    for (int64_t n = begin; n < end; ++n) {
+      T* dx = a.dx + n * z.h * z.w * z.c;
+      for (int64_t i = 0; i < z.h * z.w * z.c; ++i) dx[i] = T(0);
+      for (int64_t g = 0; g < z.groups; ++g)
+        for (int64_t oy = 0; oy < z.oh; ++oy)
+          for (int64_t q = 0; q < z.ow; q += step) {
+            const int rows = static_cast<int>(z.ow - q < step ? z.ow - q : step);
+            for (int64_t p = 0; p < columns; p += W)
+              run_tile(Tile<T>{a.dy + ((n * z.oh + oy) * z.ow + q) * z.o + g * og,
+                               z.o,
+                               ALayout::rows,
+                               {&zero, 1, og},
+                               packed + g * group_size + p * og,
+                               W,
+                               pieces + p,
+                               columns,
+                               rows,
+                               static_cast<int>(columns - p < W ? columns - p : W),
+                               false,
+                               true,
+                               nullptr});
+            for (int64_t i = 0; i < rows; ++i)
+              for (int64_t ky = 0; ky < z.kh; ++ky) {
+                const int64_t iy = oy * z.stride_h - z.top + ky * z.dilation_h;
+                if (iy < 0 || iy >= z.h) continue;
+                const T* from = pieces + i * columns + ky * z.kw * cg;
+                const int64_t ix = (q + i) * z.stride_w - z.left;
+                T* to = dx + (iy * z.w + ix) * z.c + g * cg;
+                const auto add = [](T* y, const T* x, int64_t count) {
+                  for_vec<T>(0, count, [&](auto at) { at.store(y, at.load(y) + at.load(x)); });
+                };
+                if (runs) {
+                  add(to, from, z.kw * z.c);
+                  continue;
+                }
+                for (int64_t kx = 0; kx < z.kw; ++kx)
+                  if (const int64_t x = ix + kx * z.dilation_w; x >= 0 && x < z.w)
+                    add(to + kx * z.dilation_w * z.c, from + kx * cg, cg);
+              }
+          }
+    }
+  });
+}
+
+template <class T>
+void conv2d_bwd_data(Stream& s, const Conv2dBwdArgs<T>& a) {
+  constexpr int64_t N = Vec<T>::N;
+  const ConvShape& z = a.s;
+  const int64_t cg = z.c / z.groups, og = z.o / z.groups;
+  const auto lanes = [](int64_t n) { return (n + N - 1) / N * N; };
+  // Multiply-adds of one image, over taps; a piece costs about as much as 8 of them to add.
+  const int64_t gather = z.h * z.w / (z.stride_h * z.stride_w) * og * lanes(cg) * z.kh * z.kw;
+  const int64_t scatter = z.oh * z.ow * (og + 8) * lanes(cg * z.kh * z.kw);
+  gather <= scatter ? gather_data(s, a) : scatter_data(s, a);
+}
+
 // --- backward, weights --------------------------------------------------------------------
 
 // dw as (kh, kw c, o): products of columns of windows with dy, image after image. Few
@@ -161,15 +253,16 @@ void conv2d_bwd_weight(Stream& s, const Conv2dBwdArgs<T>& a) {
   const int64_t width = z.left + z.w + z.right, height = z.top + z.h + z.bottom, image = height * width * z.c;
 
   const int64_t partial_size = (chunks * size + 15) / 16 * 16;
-  T* partial = static_cast<T*>(
-      s.workspace((partial_size + (padded ? z.n * image : 0)) * sizeof(T) + z.oh * sizeof(int64_t)));
+  T* partial =
+      static_cast<T*>(s.workspace((partial_size + (padded ? z.n * image : 0)) * sizeof(T) + z.oh * sizeof(int64_t)));
   T* padded_x = partial + partial_size;
   int64_t* offsets = reinterpret_cast<int64_t*>(padded_x + (padded ? z.n * image : 0));
   for (int64_t oy = 0; oy < z.oh; ++oy) offsets[oy] = oy * z.stride_h * width * z.c;
   if (padded)
     parallel_for(s, z.n, 1, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n)
-        pad_rows(a.x + n * z.h * z.w * z.c, z.h, z.w, z.c, -z.top, z.h + z.bottom, z.left, z.right, padded_x + n * image);
+        pad_rows(a.x + n * z.h * z.w * z.c, z.h, z.w, z.c, -z.top, z.h + z.bottom, z.left, z.right,
+                 padded_x + n * image);
     });
   const T* x = padded ? padded_x : a.x;
 

@@ -52,7 +52,8 @@ void slide(const Slide<T>& a) {
 // Rows [y0, y1) of an image (h, w, c), which may begin above and end below it, with
 // `left` and `right` zero pixels beside each.
 template <class T>
-void pad_rows(const T* x, int64_t h, int64_t w, int64_t c, int64_t y0, int64_t y1, int64_t left, int64_t right, T* out) {
+void pad_rows(const T* x, int64_t h, int64_t w, int64_t c, int64_t y0, int64_t y1, int64_t left, int64_t right,
+              T* out) {
   const int64_t row = (left + w + right) * c;
   for (int64_t y = y0; y < y1; ++y, out += row) {
     if (y < 0 || y >= h) {
@@ -84,7 +85,7 @@ FNN_INLINE void pack_row(const T* w, int64_t stride, int64_t channels, int64_t d
 
 template <class T>
 FNN_INLINE int64_t packed_size(int64_t depth, int64_t channels) {
-  return depth * ((channels + kTileCols<T> - 1) / kTileCols<T>) * kTileCols<T>;
+  return depth * ((channels + kTileCols<T> - 1) / kTileCols<T>)*kTileCols<T>;
 }
 
 }  // namespace fnn::FNN_ISA

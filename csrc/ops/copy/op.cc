@@ -49,16 +49,19 @@ Tensor clone(const Tensor& x) {
   return y;
 }
 
-Tensor full(const Dims& shape, DType dtype, double value) {
-  Tensor y = empty(shape, dtype);
-  visit_all(dtype, [&]<class T>() {
-    launch<kernel::fill>(FillArgs<T>{y->data<T>(), static_cast<T>(value), y->numel()});
-  });
+namespace {
+
+Tensor filled(const Tensor& y, double value) {
+  visit_all(y->dtype,
+            [&]<class T>() { launch<kernel::fill>(FillArgs<T>{y->data<T>(), static_cast<T>(value), y->numel()}); });
   return y;
 }
 
+}  // namespace
+
+Tensor full(const Dims& shape, DType dtype, double value) { return filled(empty(shape, dtype), value); }
 Tensor zeros(const Dims& shape, DType dtype) { return full(shape, dtype, 0); }
-Tensor full_like(const Tensor& x, double value) { return full(x->shape, x->dtype, value); }
+Tensor full_like(const Tensor& x, double value) { return filled(empty_like(x), value); }
 
 Tensor as_contiguous(const Tensor& x) {
   if (is_contiguous(*x)) return x;
@@ -90,9 +93,8 @@ Tensor cast(const char* op, const Tensor& x, DType to) {
   const Tensor dense = as_dense(x);
   if (is_floating(x->dtype) && !is_floating(to) && to != DType::b8) check_float_to_integer(op, dense, to);
   Tensor y = empty_like(dense, to);
-  visit_all(x->dtype, [&]<class T>() {
-    launch<kernel::cast>(CastArgs<T>{dense->data<T>(), y->raw(), to, y->numel()});
-  });
+  visit_all(x->dtype,
+            [&]<class T>() { launch<kernel::cast>(CastArgs<T>{dense->data<T>(), y->raw(), to, y->numel()}); });
   return y;
 }
 
@@ -107,9 +109,8 @@ Tensor contiguous(const Tensor& x, MemoryFormat format) {
 Tensor to(const char* op, const Tensor& x, DType dtype) {
   Tensor y = cast(op, x, dtype);
   if (y == x || !is_floating(dtype)) return y;
-  return record("to", {&x}, y, [from = x->dtype] {
-    return [from](const Tensor& dy, Grads& dx) { dx[0] = cast("to", dy, from); };
-  });
+  return record("to", {&x}, y,
+                [from = x->dtype] { return [from](const Tensor& dy, Grads& dx) { dx[0] = cast("to", dy, from); }; });
 }
 
 }  // namespace fnn

@@ -6,12 +6,12 @@
 namespace fnn {
 
 // Without the tape:
-Tensor clone(const Tensor& x);                          // dense, same layout as x where x is dense
+Tensor clone(const Tensor& x);  // dense, same layout as x where x is dense
 Tensor full_like(const Tensor& x, double value);
 Tensor full(const Dims& shape, DType dtype, double value);
 Tensor zeros(const Dims& shape, DType dtype);
-Tensor cast(const char* op, const Tensor& x, DType to); // x itself when it has the type
-void copy_into(const Tensor& y, const Tensor& x);       // same shape and dtype, any strides
+Tensor cast(const char* op, const Tensor& x, DType to);  // x itself when it has the type
+void copy_into(const Tensor& y, const Tensor& x);        // same shape and dtype, any strides
 
 // x itself when it already has the layout, else a copy.
 Tensor as_contiguous(const Tensor& x);

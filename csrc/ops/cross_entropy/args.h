@@ -15,10 +15,10 @@ enum class Reduction { none, mean, sum };
 template <class T>
 struct CrossEntropyArgs {
   int64_t n, classes;
-  const T* x;               // (n, classes)
-  const int64_t* target;    // (n), or null
-  const T* probabilities;   // (n, classes), or null
-  const T* weight;          // (classes), or null
+  const T* x;              // (n, classes)
+  const int64_t* target;   // (n), or null
+  const T* probabilities;  // (n, classes), or null
+  const T* weight;         // (classes), or null
   int64_t ignore_index;
   T smoothing;
   Reduction reduction;
@@ -34,7 +34,7 @@ struct ScaleRowsArgs {
   const T* x;   // (n, width)
   const T* dy;  // (n), or (1) when single
   bool single;
-  T* dx;        // (n, width)
+  T* dx;  // (n, width)
 };
 
 // y[i] = -weight[t] x[i, t], x being log-probabilities; reductions as above.

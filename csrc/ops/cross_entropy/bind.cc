@@ -45,8 +45,8 @@ Tensor checked_weight(const char* op, const Tensor& weight, const Tensor& input,
   if (!weight) return weight;
   check(weight->ndim() == 1 && weight->shape[0] == classes, op, "expected weight of shape (", classes, ",); got ",
         weight->shape);
-  check<TypeError>(weight->dtype == input->dtype, op, "expected weight of input's dtype ", name(input->dtype),
-                   "; got ", name(weight->dtype));
+  check<TypeError>(weight->dtype == input->dtype, op, "expected weight of input's dtype ", name(input->dtype), "; got ",
+                   name(weight->dtype));
   return as_contiguous(weight);
 }
 
@@ -74,8 +74,8 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, const Tensor& we
   if (is_floating(target->dtype)) {
     check(target->shape == input->shape, op, "expected probabilities of input's shape ", input->shape, "; got ",
           target->shape);
-    check<TypeError>(target->dtype == input->dtype, op, "expected probabilities of input's dtype ",
-                     name(input->dtype), "; got ", name(target->dtype));
+    check<TypeError>(target->dtype == input->dtype, op, "expected probabilities of input's dtype ", name(input->dtype),
+                     "; got ", name(target->dtype));
     check<TypeError>(!target->requires_grad, op, "target: no gradient for probabilities; use detach()");
     probabilities = as_contiguous(class_rows(target));
   } else {
@@ -135,11 +135,11 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, const Tensor& weight,
 }  // namespace
 
 void bind_cross_entropy(py::module_& m) {
-  m.def("cross_entropy", &cross_entropy, py::arg("input"), py::arg("target"), py::arg("weight") = py::none(),
+  m.def("cross_entropy", &cross_entropy, required("input"), required("target"), py::arg("weight") = py::none(),
         py::arg("ignore_index") = -100, py::arg("reduction") = "mean", py::arg("label_smoothing") = 0.0, ReleaseGil(),
         "Cross-entropy of logits (N, C) or (N, C, ...) with integer classes (N, ...) or probabilities of input's "
         "shape; value and gradient in one pass. Raises an IndexError for a class out of range.");
-  m.def("nll_loss", &nll_loss, py::arg("input"), py::arg("target"), py::arg("weight") = py::none(),
+  m.def("nll_loss", &nll_loss, required("input"), required("target"), py::arg("weight") = py::none(),
         py::arg("ignore_index") = -100, py::arg("reduction") = "mean", ReleaseGil(),
         "-weight[t] * input[t] for log-probabilities (N, C) or (N, C, ...) and integer classes (N, ...).");
 }

@@ -14,8 +14,7 @@ void dropout(Stream& s, const DropoutArgs<T>& a) {
     for (int64_t b = begin; b < end; ++b) {
       const Words r = philox(a.key, b);
       const int64_t left = a.n - 4 * b < 4 ? a.n - 4 * b : 4;
-      for (int64_t j = 0; j < left; ++j)
-        a.y[4 * b + j] = (r.w[j] >> 8) >= threshold ? a.x[4 * b + j] * scale : T(0);
+      for (int64_t j = 0; j < left; ++j) a.y[4 * b + j] = (r.w[j] >> 8) >= threshold ? a.x[4 * b + j] * scale : T(0);
     }
   });
 }

@@ -28,8 +28,8 @@ Tensor index_select(const Tensor& input, int64_t dim, const Tensor& index) {
     width *= x->shape[i];
   }
   const Tensor y = empty(shape, x->dtype);
-  launch<kernel::gather_rows>(GatherRowsArgs<u8>{x->data<u8>(), p, y->data<u8>(), count,
-                                                 width * static_cast<int64_t>(itemsize(x->dtype))});
+  launch<kernel::gather_rows>(
+      GatherRowsArgs<u8>{x->data<u8>(), p, y->data<u8>(), count, width * static_cast<int64_t>(itemsize(x->dtype))});
   return record("index_select", {&input}, y, [&] {
     return [at = Saved(wrapped), from = x->shape, count, width](const Tensor& dy, Grads& dx) {
       const Tensor g = as_contiguous(dy);
@@ -48,7 +48,7 @@ void bind_index(py::module_& m) {
   def_op(m, "index_select", &index_select,
          "Rows input[index[j]] along the first axis; negative indices count from the end. Raises an IndexError when "
          "one is out of range.",
-         py::arg("dim"), py::arg("index"));
+         py::arg("dim"), required("index"));
 }
 
 }  // namespace fnn

@@ -9,8 +9,7 @@ namespace fnn::FNN_ISA {
 template <class T>
 void gather_rows(Stream& s, const GatherRowsArgs<T>& a) {
   parallel_for(s, a.count, 131072 / (a.width + 1) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t j = begin; j < end; ++j)
-      __builtin_memcpy(a.y + j * a.width, a.x + a.index[j] * a.width, a.width);
+    for (int64_t j = begin; j < end; ++j) __builtin_memcpy(a.y + j * a.width, a.x + a.index[j] * a.width, a.width);
   });
 }
 

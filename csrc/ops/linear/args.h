@@ -23,8 +23,8 @@ struct LinearFwdArgs {
 template <class T>
 struct LinearBwdArgs {
   int64_t n, in, out;
-  const T* x;   // (n, in)
-  const T* w;   // (out, in), or (in, out) when w_transposed
+  const T* x;  // (n, in)
+  const T* w;  // (out, in), or (in, out) when w_transposed
   bool w_transposed;
   const T* y;   // (n, out); read with an activation only
   const T* dy;  // (n, out)

@@ -19,8 +19,8 @@ FNN_INLINE void with_activation(UnaryOp op, const F& f) {
 
 template <class T>
 void linear_fwd(Stream& s, const LinearFwdArgs<T>& a) {
-  const Gemm<T> g{a.n, a.out, a.in, a.x, a.in, ALayout::rows, a.w, a.w_transposed ? a.out : a.in, !a.w_transposed,
-                  a.y, a.out, a.b, false};
+  const Gemm<T> g{a.n, a.out, a.in, a.x,  a.in, ALayout::rows, a.w, a.w_transposed ? a.out : a.in, !a.w_transposed,
+                  a.y, a.out, a.b,  false};
   if (!a.has_activation) return gemm(s, g, [](T*, int, int) {});
   with_activation(a.activation, [&](auto f) {
     gemm(s, g, [&](T* y, int rows, int cols) {
@@ -46,12 +46,16 @@ void linear_bwd(Stream& s, const LinearBwdArgs<T>& a) {
   }
   if (a.db) column_sums(g, a.n, a.out, a.db, a.out);
   if (a.dw && a.w_transposed)  // dw (in, out) = x^T g
-    gemm(s, Gemm<T>{a.in, a.out, a.n, a.x, a.in, ALayout::columns, g, a.out, false, a.dw, a.out, nullptr, false}, ignore);
+    gemm(s, Gemm<T>{a.in, a.out, a.n, a.x, a.in, ALayout::columns, g, a.out, false, a.dw, a.out, nullptr, false},
+         ignore);
   else if (a.dw)  // dw (out, in) = g^T x
-    gemm(s, Gemm<T>{a.out, a.in, a.n, g, a.out, ALayout::columns, a.x, a.in, false, a.dw, a.in, nullptr, false}, ignore);
+    gemm(s, Gemm<T>{a.out, a.in, a.n, g, a.out, ALayout::columns, a.x, a.in, false, a.dw, a.in, nullptr, false},
+         ignore);
   if (a.dx)  // dx = g w
-    gemm(s, Gemm<T>{a.n, a.in, a.out, g, a.out, ALayout::rows, a.w, a.w_transposed ? a.out : a.in, a.w_transposed, a.dx,
-                    a.in, nullptr, false}, ignore);
+    gemm(s,
+         Gemm<T>{a.n, a.in, a.out, g, a.out, ALayout::rows, a.w, a.w_transposed ? a.out : a.in, a.w_transposed, a.dx,
+                 a.in, nullptr, false},
+         ignore);
 }
 
 #include "isa/instantiate.h"

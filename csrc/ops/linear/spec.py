@@ -50,7 +50,7 @@ SPECS = [
             *[layer(f"{n} examples", n, 31, 33) for n in (13, 14, 15, 29, 64)],
             layer("127, 128, 129", 127, 128, 129, activation="relu"),
             layer("hidden layer of an MNIST net", 32, 784, 100, activation="relu"),
-            layer("long sums, in several passes", 5, 1500, 19, activation="sigmoid"),
+            layer("long sums, in several passes", 5, 1500, 19, activation="relu"),
             layer("a large weight", 70, 520, 270, activation="relu"),
             layer("rows a power of two apart", 80, 512, 512),
         ],

@@ -15,7 +15,7 @@ struct MatmulArgs {
   const T* b;  // (batch, k, n), or (batch, n, k) when b_transposed
   int64_t ldb, b_step;
   bool b_transposed;
-  T* c;        // (batch, m, n)
+  T* c;  // (batch, m, n)
   int64_t ldc, c_step;
 };
 

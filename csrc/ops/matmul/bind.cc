@@ -30,8 +30,8 @@ Tensor matmul_2d(const Tensor& a, const Tensor& b) {
   const int64_t m = a->shape[0], k = a->shape[1], n = b->shape[1];
   Tensor y = empty({m, n}, a->dtype);
   visit_floating("matmul", "input", a->dtype, [&]<class T>() {
-    launch<kernel::matmul>(MatmulArgs<T>{1, m, n, k, ma.held->data<T>(), ma.ld, 0, ma.transposed,
-                                         mb.held->data<T>(), mb.ld, 0, mb.transposed, y->data<T>(), n, 0});
+    launch<kernel::matmul>(MatmulArgs<T>{1, m, n, k, ma.held->data<T>(), ma.ld, 0, ma.transposed, mb.held->data<T>(),
+                                         mb.ld, 0, mb.transposed, y->data<T>(), n, 0});
   });
   return y;
 }
@@ -100,7 +100,7 @@ void bind_matmul(py::module_& m) {
   def_op(m, "matmul", &matmul,
          "Matrix product (..., m, k) x (..., k, n) -> (..., m, n); leading dimensions broadcast, vectors are taken as "
          "a row or a column. float32 or float64, both of one type. Raises a ValueError when the sizes do not match.",
-         py::arg("other"));
+         required("other"));
 }
 
 }  // namespace fnn

@@ -7,10 +7,19 @@ namespace fnn::FNN_ISA {
 template <class T>
 void matmul(Stream& s, const MatmulArgs<T>& x) {
   const auto product = [&](Stream& on, int64_t i) {
-    const Gemm<T> g{x.m, x.n, x.k,
-                    x.a + i * x.a_step, x.lda, x.a_transposed ? ALayout::columns : ALayout::rows,
-                    x.b + i * x.b_step, x.ldb, x.b_transposed,
-                    x.c + i * x.c_step, x.ldc, nullptr, false};
+    const Gemm<T> g{x.m,
+                    x.n,
+                    x.k,
+                    x.a + i * x.a_step,
+                    x.lda,
+                    x.a_transposed ? ALayout::columns : ALayout::rows,
+                    x.b + i * x.b_step,
+                    x.ldb,
+                    x.b_transposed,
+                    x.c + i * x.c_step,
+                    x.ldc,
+                    nullptr,
+                    false};
     gemm(on, g, [](T*, int, int) {});
   };
   if (x.batch == 1) return product(s, 0);

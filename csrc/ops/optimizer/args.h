@@ -12,10 +12,10 @@ namespace fnn {
 template <class T>
 struct SgdArgs {
   int64_t n;
-  T* p;           // (n)
-  const T* grad;  // (n)
-  T* buf;         // (n) or null without momentum
-  T lr, momentum, dampening, weight_decay;
+  T* p;                                 // (n)
+  const T* grad;                        // (n)
+  T* buf;                               // (n) or null without momentum
+  T lr, momentum, fresh, weight_decay;  // fresh = 1 - dampening, rounded once; so below
   bool nesterov, maximize;
 };
 
@@ -25,10 +25,10 @@ struct SgdArgs {
 template <class T>
 struct AdamArgs {
   int64_t n;
-  T* p;                  // (n)
-  const T* grad;         // (n)
-  T *m, *v, *v_max;      // (n) each; v_max with amsgrad only
-  T lr, beta1, beta2, eps, weight_decay, step_size, bias2;
+  T* p;                                                                       // (n)
+  const T* grad;                                                              // (n)
+  T *m, *v, *v_max;                                                           // (n) each; v_max with amsgrad only
+  T beta1, fresh1, beta2, fresh2, eps, weight_decay, kept, step_size, bias2;  // kept = 1 - lr weight_decay
   bool decoupled, maximize;
 };
 
@@ -37,10 +37,10 @@ struct AdamArgs {
 template <class T>
 struct RmspropArgs {
   int64_t n;
-  T* p;                 // (n)
-  const T* grad;        // (n)
-  T *s, *buf, *mean;    // (n) each; buf with momentum, mean with centered only
-  T lr, alpha, eps, weight_decay, momentum;
+  T* p;               // (n)
+  const T* grad;      // (n)
+  T *s, *buf, *mean;  // (n) each; buf with momentum, mean with centered only
+  T lr, alpha, fresh, eps, weight_decay, momentum;
   bool maximize;
 };
 
@@ -63,7 +63,7 @@ struct AdadeltaArgs {
   T* p;           // (n)
   const T* grad;  // (n)
   T *s, *delta;   // (n) each
-  T lr, rho, eps, weight_decay;
+  T lr, rho, fresh, eps, weight_decay;
   bool maximize;
 };
 

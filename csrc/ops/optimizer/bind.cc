@@ -23,6 +23,8 @@ void for_each_parameter(const char* op, const Tensors& params, const Tensors& gr
     }
   };
   for (size_t i = 0; i < params.size(); ++i) {
+    check<TypeError>(params[i] != nullptr, op, "params[", i, "] is None");
+    check<TypeError>(params[i] != nullptr, op, "params[", i, "] is None");
     visit_floating(op, "params", params[i]->dtype, []<class T>() {});
     check(is_dense(*params[i]), op, "params[", i, "] must be dense in memory; got strides ", params[i]->strides);
     check(params[i]->storage->writable, op, "params[", i, "] is in read-only memory");
@@ -51,7 +53,7 @@ void sgd_step(const Tensors& p, const Tensors& g, const Tensors& buf, double lr,
               double weight_decay, bool nesterov, bool maximize) {
   for_each_parameter("sgd", p, g, {{"momentum_buffers", &buf}}, [&]<class T>(size_t i, const T* grad) {
     launch<kernel::sgd>(SgdArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(buf, i), T(lr), T(momentum),
-                                   T(dampening), T(weight_decay), nesterov, maximize});
+                                   T(1 - dampening), T(weight_decay), nesterov, maximize});
   });
 }
 
@@ -62,13 +64,13 @@ void adam_step(const Tensors& p, const Tensors& g, const Tensors& m, const Tenso
   check(amsgrad != v_max.empty() || p.empty(), "adam", "max_exp_avg_sqs belongs to amsgrad");
   const double t = static_cast<double>(step);
   const double step_size = lr / (1 - std::pow(beta1, t)), bias2 = std::sqrt(1 - std::pow(beta2, t));
-  for_each_parameter(
-      "adam", p, g, {{"exp_avgs", &m}, {"exp_avg_sqs", &v}, {"max_exp_avg_sqs", &v_max}},
-      [&]<class T>(size_t i, const T* grad) {
-        launch<kernel::adam>(AdamArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(m, i), at<T>(v, i),
-                                         at<T>(v_max, i), T(lr), T(beta1), T(beta2), T(eps), T(weight_decay),
-                                         T(step_size), T(bias2), decoupled, maximize});
-      });
+  for_each_parameter("adam", p, g, {{"exp_avgs", &m}, {"exp_avg_sqs", &v}, {"max_exp_avg_sqs", &v_max}},
+                     [&]<class T>(size_t i, const T* grad) {
+                       launch<kernel::adam>(AdamArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(m, i), at<T>(v, i),
+                                                        at<T>(v_max, i), T(beta1), T(1 - beta1), T(beta2), T(1 - beta2),
+                                                        T(eps), T(weight_decay), T(1 - lr * weight_decay), T(step_size),
+                                                        T(bias2), decoupled, maximize});
+                     });
 }
 
 void rmsprop_step(const Tensors& p, const Tensors& g, const Tensors& s, const Tensors& buf, const Tensors& mean,
@@ -77,28 +79,27 @@ void rmsprop_step(const Tensors& p, const Tensors& g, const Tensors& s, const Te
   check(centered != mean.empty() || p.empty(), "rmsprop", "grad_avgs belongs to centered");
   for_each_parameter("rmsprop", p, g, {{"square_avgs", &s}, {"momentum_buffers", &buf}, {"grad_avgs", &mean}},
                      [&]<class T>(size_t i, const T* grad) {
-                       launch<kernel::rmsprop>(RmspropArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(s, i),
-                                                              at<T>(buf, i), at<T>(mean, i), T(lr), T(alpha), T(eps),
-                                                              T(weight_decay), T(momentum), maximize});
+                       launch<kernel::rmsprop>(RmspropArgs<T>{
+                           p[i]->numel(), p[i]->data<T>(), grad, at<T>(s, i), at<T>(buf, i), at<T>(mean, i), T(lr),
+                           T(alpha), T(1 - alpha), T(eps), T(weight_decay), T(momentum), maximize});
                      });
 }
 
 void adagrad_step(const Tensors& p, const Tensors& g, const Tensors& s, double lr, double eps, double weight_decay,
                   bool maximize) {
   for_each_parameter("adagrad", p, g, {{"state_sums", &s}}, [&]<class T>(size_t i, const T* grad) {
-    launch<kernel::adagrad>(AdagradArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(s, i), T(lr), T(eps),
-                                           T(weight_decay), maximize});
+    launch<kernel::adagrad>(
+        AdagradArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(s, i), T(lr), T(eps), T(weight_decay), maximize});
   });
 }
 
 void adadelta_step(const Tensors& p, const Tensors& g, const Tensors& s, const Tensors& delta, double lr, double rho,
                    double eps, double weight_decay, bool maximize) {
-  for_each_parameter("adadelta", p, g, {{"square_avgs", &s}, {"acc_deltas", &delta}},
-                     [&]<class T>(size_t i, const T* grad) {
-                       launch<kernel::adadelta>(AdadeltaArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(s, i),
-                                                                at<T>(delta, i), T(lr), T(rho), T(eps),
-                                                                T(weight_decay), maximize});
-                     });
+  for_each_parameter(
+      "adadelta", p, g, {{"square_avgs", &s}, {"acc_deltas", &delta}}, [&]<class T>(size_t i, const T* grad) {
+        launch<kernel::adadelta>(AdadeltaArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(s, i), at<T>(delta, i),
+                                                 T(lr), T(rho), T(1 - rho), T(eps), T(weight_decay), maximize});
+      });
 }
 
 }  // namespace
@@ -109,9 +110,9 @@ void bind_optimizer(py::module_& m) {
   m.def("sgd_step", &sgd_step, params, grads, py::arg("momentum_buffers"), lr, py::arg("momentum"),
         py::arg("dampening"), weight_decay, py::arg("nesterov"), maximize, ReleaseGil(),
         "One step of stochastic gradient descent for every parameter, in place.");
-  m.def("adam_step", &adam_step, params, grads, py::arg("exp_avgs"), py::arg("exp_avg_sqs"),
-        py::arg("max_exp_avg_sqs"), py::arg("step"), lr, py::arg("beta1"), py::arg("beta2"), eps, weight_decay,
-        py::arg("decoupled"), py::arg("amsgrad"), maximize, ReleaseGil(),
+  m.def("adam_step", &adam_step, params, grads, py::arg("exp_avgs"), py::arg("exp_avg_sqs"), py::arg("max_exp_avg_sqs"),
+        py::arg("step"), lr, py::arg("beta1"), py::arg("beta2"), eps, weight_decay, py::arg("decoupled"),
+        py::arg("amsgrad"), maximize, ReleaseGil(),
         "One step of Adam, or with decoupled weight decay of AdamW, for every parameter, in place.");
   m.def("rmsprop_step", &rmsprop_step, params, grads, py::arg("square_avgs"), py::arg("momentum_buffers"),
         py::arg("grad_avgs"), lr, py::arg("alpha"), eps, weight_decay, py::arg("momentum"), py::arg("centered"),

@@ -22,7 +22,7 @@ void update(Stream& s, const Args& a, T decay, const F& f) {
 
 template <class T>
 void sgd(Stream& s, const SgdArgs<T>& a) {
-  const Vec<T> lr(a.lr), momentum(a.momentum), fresh(T(1) - a.dampening);
+  const Vec<T> lr(a.lr), momentum(a.momentum), fresh(a.fresh);
   update<T>(s, a, a.weight_decay, [&](auto at, Vec<T> p, Vec<T> g) {
     if (!a.buf) return p - lr * g;
     const Vec<T> buf = momentum * at.load(a.buf) + fresh * g;
@@ -33,8 +33,8 @@ void sgd(Stream& s, const SgdArgs<T>& a) {
 
 template <class T>
 void adam(Stream& s, const AdamArgs<T>& a) {
-  const Vec<T> beta1(a.beta1), beta2(a.beta2), fresh1(T(1) - a.beta1), fresh2(T(1) - a.beta2), eps(a.eps),
-      step_size(a.step_size), bias2(a.bias2), kept(T(1) - a.lr * a.weight_decay);
+  const Vec<T> beta1(a.beta1), beta2(a.beta2), fresh1(a.fresh1), fresh2(a.fresh2), eps(a.eps), step_size(a.step_size),
+      bias2(a.bias2), kept(a.kept);
   update<T>(s, a, a.decoupled ? T(0) : a.weight_decay, [&](auto at, Vec<T> p, Vec<T> g) {
     const Vec<T> m = beta1 * at.load(a.m) + fresh1 * g;
     Vec<T> v = beta2 * at.load(a.v) + fresh2 * g * g;
@@ -51,7 +51,7 @@ void adam(Stream& s, const AdamArgs<T>& a) {
 
 template <class T>
 void rmsprop(Stream& s, const RmspropArgs<T>& a) {
-  const Vec<T> lr(a.lr), alpha(a.alpha), fresh(T(1) - a.alpha), eps(a.eps), momentum(a.momentum);
+  const Vec<T> lr(a.lr), alpha(a.alpha), fresh(a.fresh), eps(a.eps), momentum(a.momentum);
   update<T>(s, a, a.weight_decay, [&](auto at, Vec<T> p, Vec<T> g) {
     const Vec<T> square = alpha * at.load(a.s) + fresh * g * g;
     at.store(a.s, square);
@@ -81,7 +81,7 @@ void adagrad(Stream& s, const AdagradArgs<T>& a) {
 
 template <class T>
 void adadelta(Stream& s, const AdadeltaArgs<T>& a) {
-  const Vec<T> lr(a.lr), rho(a.rho), fresh(T(1) - a.rho), eps(a.eps);
+  const Vec<T> lr(a.lr), rho(a.rho), fresh(a.fresh), eps(a.eps);
   update<T>(s, a, a.weight_decay, [&](auto at, Vec<T> p, Vec<T> g) {
     const Vec<T> square = rho * at.load(a.s) + fresh * g * g, before = at.load(a.delta);
     const Vec<T> d = g * sqrt(before + eps) / sqrt(square + eps);

@@ -5,8 +5,18 @@
 namespace fnn {
 
 // alpha: beta of smooth_l1, delta of huber, eps of gaussian_nll.
-enum class PointwiseLoss { mse, l1, smooth_l1, huber, bce, bce_with_logits, gaussian_nll, gaussian_nll_full,
-                           kl_div, kl_div_log };
+enum class PointwiseLoss {
+  mse,
+  l1,
+  smooth_l1,
+  huber,
+  bce,
+  bce_with_logits,
+  gaussian_nll,
+  gaussian_nll_full,
+  kl_div,
+  kl_div_log
+};
 
 // What the four inputs are: x and t always, u the variance of gaussian_nll or the weight
 // of the two bce, v the pos_weight of bce_with_logits; null where there is none (taken as 1).
@@ -28,7 +38,7 @@ struct PointwiseLossBwdArgs {
   const T* dy;             // (n), or (1) times scale
   bool reduce;
   T scale;
-  T *dx, *dt, *du;         // (n) each, null where not wanted
+  T *dx, *dt, *du;  // (n) each, null where not wanted
   PointwiseLoss kind;
   T alpha;
 };

@@ -56,9 +56,9 @@ Tensor apply(const char* op, PointwiseLoss kind, const Inputs& in, const std::st
         if (dx.needs(i)) dx[i] = empty_like(x);
       visit_floating(op, "input", x->dtype, [&]<class T>() {
         const auto ptr = [](const Tensor& p) { return p ? p->data<T>() : nullptr; };
-        launch<kernel::pointwise_loss_bwd>(PointwiseLossBwdArgs<T>{
-            x->numel(), ptr(x), ptr(t), ptr(u), ptr(v), ptr(g), reduce, static_cast<T>(scale), ptr(dx[0]), ptr(dx[1]),
-            ptr(dx[2]), kind, static_cast<T>(alpha)});
+        launch<kernel::pointwise_loss_bwd>(
+            PointwiseLossBwdArgs<T>{x->numel(), ptr(x), ptr(t), ptr(u), ptr(v), ptr(g), reduce, static_cast<T>(scale),
+                                    ptr(dx[0]), ptr(dx[1]), ptr(dx[2]), kind, static_cast<T>(alpha)});
       });
     };
   });
@@ -99,59 +99,66 @@ Tensor gaussian_nll(const Tensor& input, const Tensor& target, const Tensor& var
 }  // namespace
 
 void bind_pointwise_loss(py::module_& m) {
-  const auto x = py::arg("input"), t = py::arg("target");
+  const auto x = required("input"), t = required("target");
   const auto reduction = py::arg("reduction") = "mean";
-  m.def("mse_loss",
-        [](const Tensor& x, const Tensor& t, const std::string& r) {
-          return apply("mse_loss", PointwiseLoss::mse, {x, t, {}, {}}, r, 0);
-        },
-        x, t, reduction, ReleaseGil(), "(input - target)^2; shapes must be equal.");
-  m.def("l1_loss",
-        [](const Tensor& x, const Tensor& t, const std::string& r) {
-          return apply("l1_loss", PointwiseLoss::l1, {x, t, {}, {}}, r, 0);
-        },
-        x, t, reduction, ReleaseGil(), "|input - target|; shapes must be equal.");
-  m.def("smooth_l1_loss",
-        [](const Tensor& x, const Tensor& t, const std::string& r, double beta) {
-          check(beta >= 0, "smooth_l1_loss", "beta must not be negative; got ", beta);
-          return apply("smooth_l1_loss", beta == 0 ? PointwiseLoss::l1 : PointwiseLoss::smooth_l1, {x, t, {}, {}}, r,
-                       beta);
-        },
-        x, t, reduction, py::arg("beta") = 1.0, ReleaseGil(),
-        "d^2 / (2 beta) where |d| < beta, |d| - beta / 2 elsewhere; d = input - target.");
-  m.def("huber_loss",
-        [](const Tensor& x, const Tensor& t, const std::string& r, double delta) {
-          check(delta > 0, "huber_loss", "delta must be positive; got ", delta);
-          return apply("huber_loss", PointwiseLoss::huber, {x, t, {}, {}}, r, delta);
-        },
-        x, t, reduction, py::arg("delta") = 1.0, ReleaseGil(),
-        "d^2 / 2 where |d| <= delta, delta (|d| - delta / 2) elsewhere; d = input - target.");
-  m.def("binary_cross_entropy",
-        [](const Tensor& x, const Tensor& t, const Tensor& w, const std::string& r) {
-          check_no_grad("binary_cross_entropy", "weight", w);
-          check_probabilities("binary_cross_entropy", "input", x);
-          return apply("binary_cross_entropy", PointwiseLoss::bce, {x, t, w, {}}, r, 0);
-        },
-        x, t, py::arg("weight") = py::none(), reduction, ReleaseGil(),
-        "-weight (t log x + (1 - t) log(1 - x)) for probabilities; logarithms are kept above -100.");
-  m.def("binary_cross_entropy_with_logits",
-        [](const Tensor& x, const Tensor& t, const Tensor& w, const std::string& r, const Tensor& pos_weight) {
-          const char* op = "binary_cross_entropy_with_logits";
-          check_no_grad(op, "weight", w);
-          check_no_grad(op, "pos_weight", pos_weight);
-          return apply(op, PointwiseLoss::bce_with_logits, {x, t, w, pos_weight}, r, 0);
-        },
-        x, t, py::arg("weight") = py::none(), reduction, py::arg("pos_weight") = py::none(), ReleaseGil(),
-        "binary_cross_entropy of sigmoid(input), without overflow; pos_weight multiplies the term of t.");
-  m.def("gaussian_nll_loss", &gaussian_nll, x, t, py::arg("var"), py::arg("full") = false, py::arg("eps") = 1e-6,
+  m.def(
+      "mse_loss",
+      [](const Tensor& x, const Tensor& t, const std::string& r) {
+        return apply("mse_loss", PointwiseLoss::mse, {x, t, {}, {}}, r, 0);
+      },
+      x, t, reduction, ReleaseGil(), "(input - target)^2; shapes must be equal.");
+  m.def(
+      "l1_loss",
+      [](const Tensor& x, const Tensor& t, const std::string& r) {
+        return apply("l1_loss", PointwiseLoss::l1, {x, t, {}, {}}, r, 0);
+      },
+      x, t, reduction, ReleaseGil(), "|input - target|; shapes must be equal.");
+  m.def(
+      "smooth_l1_loss",
+      [](const Tensor& x, const Tensor& t, const std::string& r, double beta) {
+        check(beta >= 0, "smooth_l1_loss", "beta must not be negative; got ", beta);
+        return apply("smooth_l1_loss", beta == 0 ? PointwiseLoss::l1 : PointwiseLoss::smooth_l1, {x, t, {}, {}}, r,
+                     beta);
+      },
+      x, t, reduction, py::arg("beta") = 1.0, ReleaseGil(),
+      "d^2 / (2 beta) where |d| < beta, |d| - beta / 2 elsewhere; d = input - target.");
+  m.def(
+      "huber_loss",
+      [](const Tensor& x, const Tensor& t, const std::string& r, double delta) {
+        check(delta > 0, "huber_loss", "delta must be positive; got ", delta);
+        return apply("huber_loss", PointwiseLoss::huber, {x, t, {}, {}}, r, delta);
+      },
+      x, t, reduction, py::arg("delta") = 1.0, ReleaseGil(),
+      "d^2 / 2 where |d| <= delta, delta (|d| - delta / 2) elsewhere; d = input - target.");
+  m.def(
+      "binary_cross_entropy",
+      [](const Tensor& x, const Tensor& t, const Tensor& w, const std::string& r) {
+        check_no_grad("binary_cross_entropy", "weight", w);
+        check_probabilities("binary_cross_entropy", "input", x);
+        return apply("binary_cross_entropy", PointwiseLoss::bce, {x, t, w, {}}, r, 0);
+      },
+      x, t, py::arg("weight") = py::none(), reduction, ReleaseGil(),
+      "-weight (t log x + (1 - t) log(1 - x)) for probabilities; logarithms are kept above -100.");
+  m.def(
+      "binary_cross_entropy_with_logits",
+      [](const Tensor& x, const Tensor& t, const Tensor& w, const std::string& r, const Tensor& pos_weight) {
+        const char* op = "binary_cross_entropy_with_logits";
+        check_no_grad(op, "weight", w);
+        check_no_grad(op, "pos_weight", pos_weight);
+        return apply(op, PointwiseLoss::bce_with_logits, {x, t, w, pos_weight}, r, 0);
+      },
+      x, t, py::arg("weight") = py::none(), reduction, py::arg("pos_weight") = py::none(), ReleaseGil(),
+      "binary_cross_entropy of sigmoid(input), without overflow; pos_weight multiplies the term of t.");
+  m.def("gaussian_nll_loss", &gaussian_nll, x, t, required("var"), py::arg("full") = false, py::arg("eps") = 1e-6,
         reduction, ReleaseGil(),
         "(log v + (input - target)^2 / v) / 2 with v = max(var, eps), plus log(2 pi) / 2 when full.");
-  m.def("kl_div",
-        [](const Tensor& x, const Tensor& t, const std::string& r, bool log_target) {
-          return apply("kl_div", log_target ? PointwiseLoss::kl_div_log : PointwiseLoss::kl_div, {x, t, {}, {}}, r, 0);
-        },
-        x, t, reduction, py::arg("log_target") = false, ReleaseGil(),
-        "target (log target - input) for log-probabilities input; reduction may also be 'batchmean'.");
+  m.def(
+      "kl_div",
+      [](const Tensor& x, const Tensor& t, const std::string& r, bool log_target) {
+        return apply("kl_div", log_target ? PointwiseLoss::kl_div_log : PointwiseLoss::kl_div, {x, t, {}, {}}, r, 0);
+      },
+      x, t, reduction, py::arg("log_target") = false, ReleaseGil(),
+      "target (log target - input) for log-probabilities input; reduction may also be 'batchmean'.");
 }
 
 }  // namespace fnn

@@ -34,8 +34,8 @@ struct MaxPoolBwdArgs {
 template <class T>
 struct AvgPoolArgs {
   PoolShape s;
-  const T* x;   // (n, h, w, c); backward: dy (n, oh, ow, c)
-  T* y;         // (n, oh, ow, c); backward: dx (n, h, w, c)
+  const T* x;  // (n, h, w, c); backward: dy (n, oh, ow, c)
+  T* y;        // (n, oh, ow, c); backward: dx (n, h, w, c)
   bool count_include_pad;
   int64_t divisor_override;
 };

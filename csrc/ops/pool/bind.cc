@@ -29,7 +29,8 @@ int64_t output_size(const char* op, const char* axis, int64_t size, int64_t kern
 }
 
 PoolShape pool_shape(const char* op, const Tensor& x, const Options& o) {
-  PoolShape s{x->shape[0], x->shape[1], x->shape[2], x->shape[3], 0, 0, o.kernel.h, o.kernel.w, o.stride.h, o.stride.w,
+  PoolShape s{x->shape[0], x->shape[1], x->shape[2],  x->shape[3],  0,
+              0,           o.kernel.h,  o.kernel.w,   o.stride.h,   o.stride.w,
               o.padding.h, o.padding.w, o.dilation.h, o.dilation.w, false};
   s.oh = output_size(op, "height", s.h, s.kh, s.stride_h, s.pad_h, s.dilation_h, o.ceil_mode);
   s.ow = output_size(op, "width", s.w, s.kw, s.stride_w, s.pad_w, s.dilation_w, o.ceil_mode);
@@ -106,8 +107,8 @@ Tensor lp_pool(const Tensor& input, const Options& o, double p) {
       [&] {
         return [s, p, sx = Saved(x), sy = Saved(y)]<class T>(const Tensor& dy, const Tensor& dx) {
           const Tensor &x = sx.get("lp_pool2d"), &y = sy.get("lp_pool2d");
-          launch<kernel::lp_pool_bwd>(LpPoolBwdArgs<T>{s, x->data<T>(), y->data<T>(), dy->data<T>(), dx->data<T>(),
-                                                       static_cast<T>(p)});
+          launch<kernel::lp_pool_bwd>(
+              LpPoolBwdArgs<T>{s, x->data<T>(), y->data<T>(), dy->data<T>(), dx->data<T>(), static_cast<T>(p)});
         };
       });
 }
@@ -120,7 +121,8 @@ py::object max_pool2d(const Tensor& input, Pair kernel, MaybePair stride, Pair p
   {
     const py::gil_scoped_release release;
     y = batched("max_pool2d", input, [&](const Tensor& x) {
-      return max_pool(x, {kernel, stride.value_or(kernel), padding, dilation, ceil_mode}, return_indices ? &index : nullptr);
+      return max_pool(x, {kernel, stride.value_or(kernel), padding, dilation, ceil_mode},
+                      return_indices ? &index : nullptr);
     });
     if (return_indices) {
       index = cast("max_pool2d", index, DType::i64);
@@ -142,16 +144,19 @@ Tensor avg_pool2d(const Tensor& input, Pair kernel, MaybePair stride, Pair paddi
 Tensor lp_pool2d(const Tensor& input, double p, Pair kernel, MaybePair stride, bool ceil_mode) {
   check(p > 0, "lp_pool2d", "norm_type must be positive; got ", p);
   return batched("lp_pool2d", input, [&](const Tensor& x) {
-    return lp_pool(x, {kernel, stride.value_or(kernel), {0, 0}, {1, 1}, ceil_mode}, p);
+    const Options o{kernel, stride.value_or(kernel), {0, 0}, {1, 1}, ceil_mode};
+    // As in PyTorch, 1 is the plain sum, with its sign.
+    return p == 1 ? avg_pool("lp_pool2d", x, pool_shape("lp_pool2d", x, o), false, 1) : lp_pool(x, o, p);
   });
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& input, Pair output_size) {
-  check(output_size.h > 0 && output_size.w > 0, "adaptive_avg_pool2d", "output_size must be positive; got ", output_size);
+  check(output_size.h > 0 && output_size.w > 0, "adaptive_avg_pool2d", "output_size must be positive; got ",
+        output_size);
   return batched("adaptive_avg_pool2d", input, [&](const Tensor& x) {
     check(x->shape[2] > 0 && x->shape[3] > 0, "adaptive_avg_pool2d", "images must not be empty; got shape ", x->shape);
-    const PoolShape s{x->shape[0], x->shape[1], x->shape[2], x->shape[3], output_size.h, output_size.w,
-                      1, 1, 1, 1, 0, 0, 1, 1, true};
+    const PoolShape s{x->shape[0], x->shape[1], x->shape[2], x->shape[3], output_size.h, output_size.w, 1, 1, 1, 1,
+                      0,           0,           1,           1,           true};
     return avg_pool("adaptive_avg_pool2d", x, s, false, 0);
   });
 }
@@ -159,18 +164,19 @@ Tensor adaptive_avg_pool2d(const Tensor& input, Pair output_size) {
 }  // namespace
 
 void bind_pool(py::module_& m) {
-  m.def("max_pool2d", &max_pool2d, py::arg("input"), py::arg("kernel_size"), py::arg("stride") = py::none(),
+  m.def("max_pool2d", &max_pool2d, required("input"), py::arg("kernel_size"), py::arg("stride") = py::none(),
         py::arg("padding") = Pair{0, 0}, py::arg("dilation") = Pair{1, 1}, py::arg("ceil_mode") = false,
         py::arg("return_indices") = false,
         "Largest value of each window of (N, C, H, W); ties go to the first cell, NaN propagates. With return_indices "
         "also the cells, as iy * W + ix (int64). stride defaults to kernel_size.");
-  m.def("avg_pool2d", &avg_pool2d, py::arg("input"), py::arg("kernel_size"), py::arg("stride") = py::none(),
+  m.def("avg_pool2d", &avg_pool2d, required("input"), py::arg("kernel_size"), py::arg("stride") = py::none(),
         py::arg("padding") = Pair{0, 0}, py::arg("ceil_mode") = false, py::arg("count_include_pad") = true,
         py::arg("divisor_override") = py::none(), ReleaseGil(), "Mean of each window of (N, C, H, W).");
-  m.def("lp_pool2d", &lp_pool2d, py::arg("input"), py::arg("norm_type"), py::arg("kernel_size"),
+  m.def("lp_pool2d", &lp_pool2d, required("input"), py::arg("norm_type"), py::arg("kernel_size"),
         py::arg("stride") = py::none(), py::arg("ceil_mode") = false, ReleaseGil(),
-        "(sum of |x|^norm_type)^(1/norm_type) of each window of (N, C, H, W); the gradient is 0 where that is 0.");
-  m.def("adaptive_avg_pool2d", &adaptive_avg_pool2d, py::arg("input"), py::arg("output_size"), ReleaseGil(),
+        "(sum of |x|^norm_type)^(1/norm_type) of each window of (N, C, H, W), and for norm_type 1 the plain sum; the "
+        "gradient is 0 where that is 0.");
+  m.def("adaptive_avg_pool2d", &adaptive_avg_pool2d, required("input"), py::arg("output_size"), ReleaseGil(),
         "Mean over windows that divide (N, C, H, W) into output_size rows and columns.");
 }
 

@@ -30,46 +30,70 @@ void zero(Stream& s, T* x, int64_t n) {
   });
 }
 
+// Cell numbers beside the values they belong to: a lane of the value's width each.
+template <class T, class At>
+FNN_INLINE void store_cells(At at, int32_t* p, typename Vec<T>::Mask cells) {
+  for (int i = 0; i < at.count(); ++i) p[at.i + i] = static_cast<int32_t>(cells[i]);
+}
+template <>
+FNN_INLINE void store_cells<float>(Whole<float> at, int32_t* p, Vec<float>::Mask cells) {
+  __builtin_memcpy(p + at.i, &cells, sizeof cells);
+}
+template <class T, class At>
+FNN_INLINE typename Vec<T>::Mask load_cells(At at, const int32_t* p) {
+  typename Vec<T>::Mask cells = {};
+  for (int i = 0; i < at.count(); ++i) cells[i] = p[at.i + i];
+  return cells;
+}
+template <>
+FNN_INLINE Vec<float>::Mask load_cells<float>(Whole<float> at, const int32_t* p) {
+  Vec<float>::Mask cells;
+  __builtin_memcpy(&cells, p + at.i, sizeof cells);
+  return cells;
+}
+
 template <class T>
 void max_pool_fwd(Stream& s, const MaxPoolFwdArgs<T>& a) {
+  using Mask = typename Vec<T>::Mask;
   const PoolShape& z = a.s;
   for_each_window(s, z, false, [&](int64_t n, int64_t oy, int64_t ox, Window rows, Window columns) {
     const T* image = a.x + n * z.h * z.w * z.c;
     const int64_t out = ((n * z.oh + oy) * z.ow + ox) * z.c;
-    T* __restrict y = a.y + out;
-    int32_t* __restrict index = a.index + out;
-    bool first = true;
-    for_each_cell(z, rows, columns, [&](int64_t offset, int32_t cell) {
-      const T* __restrict x = image + offset;
-      if (first) {
-        for (int64_t c = 0; c < z.c; ++c) {
-          y[c] = x[c];
-          index[c] = cell;
-        }
-      } else {
-        for (int64_t c = 0; c < z.c; ++c) {
-          const bool better = (x[c] > y[c]) | ((x[c] != x[c]) & (y[c] == y[c]));
-          y[c] = better ? x[c] : y[c];
-          index[c] = better ? cell : index[c];
-        }
-      }
-      first = false;
+    const int64_t first = rows.begin * z.w + columns.begin;
+    for_vec<T>(0, z.c, [&](auto at) {
+      Vec<T> best = at.load(image + first * z.c);
+      Mask cells = Mask{} + static_cast<typename Vec<T>::Int>(first);
+      for_each_cell(z, rows, columns, [&](int64_t offset, int32_t cell) {
+        const Vec<T> x = at.load(image + offset);
+        const Mask better = (x > best) | ((x != x) & (best == best));
+        best = select(better, x, best);
+        cells = better ? Mask{} + cell : cells;
+      });
+      at.store(a.y + out, best);
+      store_cells<T>(at, a.index + out, cells);
     });
   });
 }
 
 template <class T>
 void max_pool_bwd(Stream& s, const MaxPoolBwdArgs<T>& a) {
+  using Mask = typename Vec<T>::Mask;
   const PoolShape& z = a.s;
-  zero(s, a.dx, z.n * z.h * z.w * z.c);
+  // Windows that tile the image write each cell once; others add to zeros.
+  const bool tiles = z.stride_h == z.kh && z.stride_w == z.kw && z.oh * z.kh == z.h && z.ow * z.kw == z.w &&
+                     z.pad_h == 0 && z.pad_w == 0 && z.dilation_h == 1 && z.dilation_w == 1;
+  if (!tiles) zero(s, a.dx, z.n * z.h * z.w * z.c);
   for_each_window(s, z, true, [&](int64_t n, int64_t oy, int64_t ox, Window rows, Window columns) {
     T* image = a.dx + n * z.h * z.w * z.c;
     const int64_t out = ((n * z.oh + oy) * z.ow + ox) * z.c;
-    const T* __restrict dy = a.dy + out;
-    const int32_t* __restrict index = a.index + out;
-    for_each_cell(z, rows, columns, [&](int64_t offset, int32_t cell) {
-      T* __restrict dx = image + offset;
-      for (int64_t c = 0; c < z.c; ++c) dx[c] += index[c] == cell ? dy[c] : T(0);
+    for_vec<T>(0, z.c, [&](auto at) {
+      const Vec<T> dy = at.load(a.dy + out);
+      const Mask cells = load_cells<T>(at, a.index + out);
+      for_each_cell(z, rows, columns, [&](int64_t offset, int32_t cell) {
+        T* dx = image + offset;
+        const Vec<T> g = select(cells == Mask{} + cell, dy, Vec<T>(0));
+        at.store(dx, tiles ? g : at.load(dx) + g);
+      });
     });
   });
 }

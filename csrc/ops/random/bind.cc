@@ -16,8 +16,8 @@ void fill_uniform(const Tensor& x, double low, double high) {
 
 void fill_normal(const Tensor& x, double mean, double std) {
   visit_floating("normal_", "tensor", x->dtype, [&]<class T>() {
-    launch<kernel::random_normal>(NormalArgs<T>{x->data<T>(), x->numel(), reserve_random(x->numel()),
-                                                static_cast<T>(mean), static_cast<T>(std)});
+    launch<kernel::random_normal>(
+        NormalArgs<T>{x->data<T>(), x->numel(), reserve_random(x->numel()), static_cast<T>(mean), static_cast<T>(std)});
   });
 }
 

@@ -91,8 +91,7 @@ Tensor sum_over(const Tensor& x, const Mask& reduce, bool mean) {
   const Tensor y = empty_strided(r.shape, r.strides, x->dtype);
   const auto run = [&]<class T>() {
     const T scale = mean ? T(1) / static_cast<T>(r.reduced) : T(1);
-    launch<kernel::reduce_sum>(
-        ReduceSumArgs<T>{r.x->data<T>(), y->data<T>(), r.outer, r.reduced, r.inner, scale});
+    launch<kernel::reduce_sum>(ReduceSumArgs<T>{r.x->data<T>(), y->data<T>(), r.outer, r.reduced, r.inner, scale});
   };
   if (y->numel() == 0) return y;
   x->dtype == DType::i64 ? run.operator()<i64>() : visit_floating("sum", "input", x->dtype, run);
@@ -145,22 +144,22 @@ std::pair<Tensor, Tensor> max_over(const char* op, const Tensor& x, const Mask& 
   if (y->numel() > 0)
     visit_all(x->dtype, [&]<class T>() {
       if constexpr (!std::is_same_v<T, bool>)
-        launch<kernel::reduce_max>(ReduceMaxArgs<T>{r.x->data<T>(), y->data<T>(), index->data<i64>(), r.outer,
-                                                    r.reduced, r.inner, minimum});
+        launch<kernel::reduce_max>(
+            ReduceMaxArgs<T>{r.x->data<T>(), y->data<T>(), index->data<i64>(), r.outer, r.reduced, r.inner, minimum});
     });
   if (!keepdim) {
     y = squeeze(y, reduce);
     index = squeeze(index, reduce);
   }
   const auto values = record(op, {&x}, y, [&] {
-    return [op, index = Saved(index), dense = r.x->strides, r_outer = r.outer, r_reduced = r.reduced,
-            r_inner = r.inner, shape = x->shape](const Tensor& dy, Grads& dx) {
+    return [op, index = Saved(index), dense = r.x->strides, r_outer = r.outer, r_reduced = r.reduced, r_inner = r.inner,
+            shape = x->shape](const Tensor& dy, Grads& dx) {
       const Tensor& at = index.get(op);
       const Tensor g = as_strided_like(dy, at->strides);
       dx[0] = empty_strided(shape, dense, dy->dtype);
       visit_floating(op, "input", dy->dtype, [&]<class T>() {
-        launch<kernel::reduce_max_bwd>(ReduceMaxBwdArgs<T>{at->data<i64>(), g->data<T>(), dx[0]->data<T>(), r_outer,
-                                                           r_reduced, r_inner});
+        launch<kernel::reduce_max_bwd>(
+            ReduceMaxBwdArgs<T>{at->data<i64>(), g->data<T>(), dx[0]->data<T>(), r_outer, r_reduced, r_inner});
       });
     };
   });
@@ -168,8 +167,8 @@ std::pair<Tensor, Tensor> max_over(const char* op, const Tensor& x, const Mask& 
 }
 
 // Over the flattened input when dim is not given.
-std::pair<Tensor, Tensor> max_flat_or_dim(const char* op, const Tensor& input, std::optional<int64_t> dim,
-                                          bool keepdim, bool minimum) {
+std::pair<Tensor, Tensor> max_flat_or_dim(const char* op, const Tensor& input, std::optional<int64_t> dim, bool keepdim,
+                                          bool minimum) {
   const Tensor x = input->dtype == DType::b8 ? cast(op, input, DType::u8) : input;
   Mask reduce = {};
   if (dim) {
@@ -190,19 +189,19 @@ void def_extremum(py::module_& m, const char* name, const char* arg_name, const 
       r = max_flat_or_dim(name, x, dim, keepdim, minimum);
     }
     if (!dim) return py::cast(r.first);
-    static py::handle type = py::module_::import("collections")
-                                 .attr("namedtuple")("MinMax", py::make_tuple("values", "indices"))
-                                 .release();
+    static py::handle type =
+        py::module_::import("collections").attr("namedtuple")("MinMax", py::make_tuple("values", "indices")).release();
     return type(r.first, r.second);
   };
-  m.def(name, f, doc, py::arg("input"), py::arg("dim") = py::none(), py::arg("keepdim") = false);
+  m.def(name, f, doc, required("input"), py::arg("dim") = py::none(), py::arg("keepdim") = false);
   TensorClass(m.attr("Tensor")).def(name, f, doc, py::arg("dim") = py::none(), py::arg("keepdim") = false);
-  def_op(m, arg_name,
-         [arg_name](const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
-           const NoGrad guard;
-           return max_flat_or_dim(arg_name, x, dim, keepdim, minimum).second;
-         },
-         arg_doc, py::arg("dim") = py::none(), py::arg("keepdim") = false);
+  def_op(
+      m, arg_name,
+      [arg_name](const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
+        const NoGrad guard;
+        return max_flat_or_dim(arg_name, x, dim, keepdim, minimum).second;
+      },
+      arg_doc, py::arg("dim") = py::none(), py::arg("keepdim") = false);
 }
 
 }  // namespace
@@ -222,13 +221,14 @@ Tensor sum_to(const Tensor& x, const Dims& shape) {
 
 void bind_reduce(py::module_& m) {
   for (const bool mean : {false, true})
-    def_op(m, mean ? "mean" : "sum",
-           [mean](const Tensor& x, const std::optional<Dims>& dim, bool keepdim) {
-             return sum_or_mean(x, dim, keepdim, mean);
-           },
-           mean ? "Mean over the dimensions of dim (all when None)."
-                : "Sum over the dimensions of dim (all when None); integers and bool sum to int64.",
-           py::arg("dim") = py::none(), py::arg("keepdim") = false);
+    def_op(
+        m, mean ? "mean" : "sum",
+        [mean](const Tensor& x, const std::optional<Dims>& dim, bool keepdim) {
+          return sum_or_mean(x, dim, keepdim, mean);
+        },
+        mean ? "Mean over the dimensions of dim (all when None)."
+             : "Sum over the dimensions of dim (all when None); integers and bool sum to int64.",
+        py::arg("dim") = py::none(), py::arg("keepdim") = false);
   def_extremum<false>(m, "max", "argmax",
                       "Largest element; with dim, (values, indices) along it. Ties go to the first, NaN propagates.",
                       "Index of the largest element, of the flattened input when dim is None.");

@@ -34,8 +34,7 @@ void reduce_sum(Stream& s, const ReduceSumArgs<T>& a) {
     }
   });
   if (chunks > 1)
-    for (int64_t o = 0; o < a.outer; ++o)
-      sum_block(partial + o * chunks * a.inner, chunks, a.inner, a.y + o * a.inner);
+    for (int64_t o = 0; o < a.outer; ++o) sum_block(partial + o * chunks * a.inner, chunks, a.inner, a.y + o * a.inner);
   if (a.scale != T(1))
     for (int64_t i = 0; i < a.outer * a.inner; ++i) a.y[i] *= a.scale;
 }

@@ -31,8 +31,7 @@ void softmax_bwd(Stream& s, const SoftmaxBwdArgs<T>& a) {
       for_vec<T>(0, a.n, [&](auto at) { total += a.log ? at.load(dy) : at.load(dy) * at.load(y); });
       const Vec<T> all(sum(total));
       for_vec<T>(0, a.n, [&](auto at) {
-        at.store(a.dx + r * a.n,
-                 a.log ? at.load(dy) - exp(at.load(y)) * all : at.load(y) * (at.load(dy) - all));
+        at.store(a.dx + r * a.n, a.log ? at.load(dy) - exp(at.load(y)) * all : at.load(y) * (at.load(dy) - all));
       });
     }
   });

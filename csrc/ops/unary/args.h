@@ -6,8 +6,23 @@ namespace fnn {
 
 // alpha, beta: pow has the exponent; leaky_relu the slope; clip the bounds.
 enum class UnaryOp {
-  neg, abs, exp, log, sqrt, square, pow, clip, sin, cos,
-  relu, leaky_relu, sigmoid, tanh, gelu, gelu_tanh, silu
+  neg,
+  abs,
+  exp,
+  log,
+  sqrt,
+  square,
+  pow,
+  clip,
+  sin,
+  cos,
+  relu,
+  leaky_relu,
+  sigmoid,
+  tanh,
+  gelu,
+  gelu_tanh,
+  silu
 };
 
 // Whose derivative is computed from y = f(x) instead of x.

@@ -9,8 +9,8 @@
 
 namespace fnn {
 
-constexpr const char* kNames[] = {"neg", "abs", "exp", "log", "sqrt", "square", "pow", "clip", "sin", "cos",
-                                  "relu", "leaky_relu", "sigmoid", "tanh", "gelu", "gelu", "silu"};
+constexpr const char* kNames[] = {"neg", "abs",  "exp",        "log",     "sqrt", "square", "pow",  "clip", "sin",
+                                  "cos", "relu", "leaky_relu", "sigmoid", "tanh", "gelu",   "gelu", "silu"};
 
 const char* unary_name(UnaryOp op) { return kNames[static_cast<int>(op)]; }
 
@@ -72,17 +72,18 @@ void bind_unary(py::module_& m) {
   def_unary<UnaryOp::sigmoid>(m, "1 / (1 + exp(-input)).");
   def_unary<UnaryOp::tanh>(m, "Hyperbolic tangent.");
   def_unary<UnaryOp::silu>(m, "input * sigmoid(input).");
-  def_op(m, "leaky_relu",
-         [](const Tensor& x, double slope) { return apply_unary(UnaryOp::leaky_relu, x, slope); },
-         "input where it is positive, negative_slope * input elsewhere.", py::arg("negative_slope") = 0.01);
-  def_op(m, "gelu",
-         [](const Tensor& x, const std::string& approximate) {
-           check(approximate == "none" || approximate == "tanh", "gelu",
-                 "approximate must be 'none' or 'tanh'; got '", approximate, "'");
-           return apply_unary(approximate == "none" ? UnaryOp::gelu : UnaryOp::gelu_tanh, x);
-         },
-         "input * Phi(input), Phi the normal distribution function, exact or by its tanh approximation.",
-         py::arg("approximate") = "none");
+  def_op(
+      m, "leaky_relu", [](const Tensor& x, double slope) { return apply_unary(UnaryOp::leaky_relu, x, slope); },
+      "input where it is positive, negative_slope * input elsewhere.", py::arg("negative_slope") = 0.01);
+  def_op(
+      m, "gelu",
+      [](const Tensor& x, const std::string& approximate) {
+        check(approximate == "none" || approximate == "tanh", "gelu", "approximate must be 'none' or 'tanh'; got '",
+              approximate, "'");
+        return apply_unary(approximate == "none" ? UnaryOp::gelu : UnaryOp::gelu_tanh, x);
+      },
+      "input * Phi(input), Phi the normal distribution function, exact or by its tanh approximation.",
+      py::arg("approximate") = "none");
   for (const char* label : {"clip", "clamp"})
     def_op(m, label, clip, "input limited to [min, max]; the gradient is 0 outside.", py::arg("min") = py::none(),
            py::arg("max") = py::none());

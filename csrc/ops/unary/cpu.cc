@@ -20,9 +20,7 @@ void unary_bwd(Stream& s, const UnaryBwdArgs<T>& a) {
   with_unary(a.op, [&](auto f) {
     const Vec<T> alpha(a.alpha), beta(a.beta);
     parallel_for(s, a.n, kGrain, [&](int64_t begin, int64_t end) {
-      for_vec<T>(begin, end, [&](auto at) {
-        at.store(a.dx, at.load(a.dy) * f.slope(at.load(a.xy), alpha, beta));
-      });
+      for_vec<T>(begin, end, [&](auto at) { at.store(a.dx, at.load(a.dy) * f.slope(at.load(a.xy), alpha, beta)); });
     });
   });
 }

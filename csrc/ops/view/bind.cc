@@ -60,8 +60,7 @@ Dims resolve(const char* op, const Tensor& x, Dims shape) {
 // A view with gradient: `back` takes dy to dx.
 template <class Back>
 Tensor viewed(const char* op, const Tensor& x, Tensor y, Back back) {
-  return record(op, {&x}, std::move(y),
-                [&] { return [back](const Tensor& dy, Grads& dx) { dx[0] = back(dy); }; });
+  return record(op, {&x}, std::move(y), [&] { return [back](const Tensor& dy, Grads& dx) { dx[0] = back(dy); }; });
 }
 
 Tensor reshape_no_tape(const Tensor& x, const Dims& shape) {
@@ -86,8 +85,10 @@ Tensor flatten(const Tensor& x, int64_t start_dim, int64_t end_dim) {
   Dims shape;
   int64_t flat = 1;
   for (int i = 0; i < x->ndim(); ++i) {
-    if (i < start || i > end) shape.push_back(x->shape[i]);
-    else if (flat *= x->shape[i]; i == end) shape.push_back(flat);
+    if (i < start || i > end)
+      shape.push_back(x->shape[i]);
+    else if (flat *= x->shape[i]; i == end)
+      shape.push_back(flat);
   }
   return reshape(x, shape);
 }
@@ -231,16 +232,21 @@ Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1) {
 
 void bind_view(py::module_& m) {
   TensorClass cls(m.attr("Tensor"));
-  cls.def("reshape", [](const Tensor& x, const py::args& shape) { return reshape(x, dims_of(shape)); },
-          "Same elements, new shape (one size may be -1); a view where strides allow, else a copy.");
-  cls.def("view", [](const Tensor& x, const py::args& shape) { return view(x, dims_of(shape)); },
-          "As reshape, but raises a ValueError where a copy would be needed.");
-  cls.def("view_as", [](const Tensor& x, const Tensor& other) { return view(x, other->shape); }, py::arg("other"),
-          "A view in the shape of other.");
-  cls.def("permute", [](const Tensor& x, const py::args& order) { return permute(x, dims_of(order)); },
-          "A view with the dimensions in another order.");
-  cls.def("expand", [](const Tensor& x, const py::args& shape) { return expand(x, dims_of(shape)); },
-          "A view that repeats dimensions of size 1; -1 keeps a size.");
+  cls.def(
+      "reshape", [](const Tensor& x, const py::args& shape) { return reshape(x, dims_of(shape)); },
+      "Same elements, new shape (one size may be -1); a view where strides allow, else a copy.");
+  cls.def(
+      "view", [](const Tensor& x, const py::args& shape) { return view(x, dims_of(shape)); },
+      "As reshape, but raises a ValueError where a copy would be needed.");
+  cls.def(
+      "view_as", [](const Tensor& x, const Tensor& other) { return view(x, other->shape); }, required("other"),
+      "A view in the shape of other.");
+  cls.def(
+      "permute", [](const Tensor& x, const py::args& order) { return permute(x, dims_of(order)); },
+      "A view with the dimensions in another order.");
+  cls.def(
+      "expand", [](const Tensor& x, const py::args& shape) { return expand(x, dims_of(shape)); },
+      "A view that repeats dimensions of size 1; -1 keeps a size.");
   cls.def_property_readonly("T", [](const Tensor& x) {
     check(x->ndim() == 2, "T", "needs a 2-d tensor; got shape ", x->shape);
     return transpose(x, 0, 1);
@@ -249,7 +255,7 @@ void bind_view(py::module_& m) {
   cls.def("__setitem__", &setitem);
   cls.def("contiguous", &contiguous, py::arg("memory_format") = MemoryFormat::contiguous, ReleaseGil(),
           "The same values laid out in memory_format: the tensor itself if they are, else a copy.");
-  m.def("reshape", &reshape, py::arg("input"), py::arg("shape"), "See Tensor.reshape.");
+  m.def("reshape", &reshape, required("input"), py::arg("shape"), "See Tensor.reshape.");
   def_op(m, "transpose", &transpose, "A view with two dimensions swapped.", py::arg("dim0"), py::arg("dim1"));
   def_op(m, "flatten", &flatten, "Dimensions start_dim to end_dim (both included) as one.", py::arg("start_dim") = 0,
          py::arg("end_dim") = -1);

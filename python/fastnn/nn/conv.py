@@ -61,7 +61,9 @@ class _Conv(Module):
         else:
             self.padding = integers(layer, "padding", padding, axes, 0)
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        self.weight = Parameter(empty(shape, dtype=dtype, device=device))
+        # Output channels side by side in memory, as the kernel reads them.
+        weight = empty(shape[::-1], dtype=dtype, device=device)
+        self.weight = Parameter(weight.permute(*range(axes + 1, -1, -1)))
         start = Parameter(empty(shape[:1], dtype=dtype, device=device)) if bias else None
         self.register_parameter("bias", start)
         self.reset_parameters()

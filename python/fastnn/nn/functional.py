@@ -1,4 +1,4 @@
-"""The operations as functions, with PyTorch's signatures. All of them are C++; see their docstrings."""
+"""The operations as functions, with PyTorch's signatures. All are C++ and say what they take."""
 
 from fastnn._C import (
     adaptive_avg_pool2d,

@@ -35,7 +35,8 @@ class Linear(Module):
         self.in_features = integer("Linear", "in_features", in_features)
         self.out_features = integer("Linear", "out_features", out_features)
         shape = (self.out_features, self.in_features)
-        self.weight = Parameter(empty(shape, dtype=dtype, device=device))
+        # Output features side by side in memory, as the kernel reads them.
+        self.weight = Parameter(empty(shape[::-1], dtype=dtype, device=device).T)
         start = Parameter(empty(shape[:1], dtype=dtype, device=device)) if bias else None
         self.register_parameter("bias", start)
         self.reset_parameters()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from .._C import Tensor, float32, float64
+from .._C import Tensor, clear_grads, float32, float64
 from ..autograd import no_grad
 from ._checks import cast_state
 from .parameter import Parameter
@@ -258,10 +258,10 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients; with `set_to_none=False` sets them to zero in place."""
+        if set_to_none:
+            return clear_grads(list(self.parameters()))
         for parameter in self.parameters():
-            if set_to_none:
-                parameter.grad = None
-            elif parameter.grad is not None:
+            if parameter.grad is not None:
                 parameter.grad.zero_()
 
     def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
@@ -280,8 +280,8 @@ class Module:
     def to(self: Self, *targets: Any, device: Any = None, dtype: Any = None) -> Self:
         """Moves to a device and casts to a floating dtype, given in any order or by name.
 
-        Integer buffers keep their dtype. What changes becomes a new Parameter, so make the
-        optimizer afterwards. Raises TypeError where the dtype is not a floating one.
+        Integer buffers keep their dtype; parameters stay the same objects. Raises TypeError where
+        the dtype is not a floating one.
         """
         for target in targets:
             if isinstance(target, type(float32)):
@@ -291,18 +291,18 @@ class Module:
         if dtype is not None and dtype not in (float32, float64):
             raise TypeError(f"[to] expected dtype float32 or float64; got {dtype}")
 
-        def convert(tensor: Tensor) -> Tensor:
-            moved = tensor if device is None else tensor.to(device)
-            floating = moved.dtype in (float32, float64)
-            return moved.to(dtype) if dtype is not None and floating else moved
-
-        with no_grad():  # by id, so that what is shared stays shared
-            new = {id(t): _converted(t, convert) for t in (*self.parameters(), *self.buffers())}
-        for module in self.modules():
-            for registry in (module._parameters, module._buffers):
-                for name, old in registry.items():
-                    if old is not None:
-                        module._put(registry, name, new[id(old)])
+        for tensor in (*self.parameters(), *self.buffers()):
+            grad = tensor.grad
+            if device is not None:
+                tensor.data = tensor.data.to(device)
+            if (
+                dtype is not None
+                and tensor.dtype in (float32, float64)
+                and tensor.dtype is not dtype
+            ):
+                tensor.data = tensor.data.to(dtype)
+                grad = None if grad is None else grad.to(dtype)
+            tensor.grad = grad
         return self
 
     def float(self: Self) -> Self:
@@ -337,13 +337,3 @@ class Module:
             return f"{type(self).__name__}({extra})"
         lines = "\n".join([extra, *children] if extra else children).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {lines}\n)"
-
-
-def _converted(old: Tensor, convert: Callable[[Tensor], Tensor]) -> Tensor:
-    new = convert(old.detach())
-    if (new.dtype, new.device) == (old.dtype, old.device):
-        return old
-    if isinstance(old, Parameter):
-        new = Parameter(new, old.requires_grad)
-        new.grad = None if old.grad is None else convert(old.grad)
-    return new

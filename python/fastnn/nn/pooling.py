@@ -134,17 +134,19 @@ class AdaptiveAvgPool2d(Module):
 
     def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
         super().__init__()
-        sizes = output_size if isinstance(output_size, Sequence) else (output_size,)
-        given = [size for size in sizes if size is not None]
-        if len(sizes) > 2:
+        self.output_size = output_size
+        self._pair = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * 2
+        if len(self._pair) != 2:
             raise ValueError(
                 f"[AdaptiveAvgPool2d] output_size must have 2 values; got {output_size!r}"
             )
-        integers("AdaptiveAvgPool2d", "output_size", given, len(given))
-        self.output_size = output_size
+        for size in self._pair:
+            if size is not None:
+                integer("AdaptiveAvgPool2d", "output_size", size)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(input, self.output_size)
+        h, w = self._pair
+        return F.adaptive_avg_pool2d(input, (h or input.shape[-2], w or input.shape[-1]))
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._C import Tensor, zeros
 from ..autograd import no_grad
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from .module import Module
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One call of one layer."""
 
     name: str
@@ -26,17 +24,14 @@ class Row:
     flops: int
 
 
-@dataclass(frozen=True)
 class Summary:
     """The rows in the order of the calls, and the totals; `str()` is the table."""
 
-    rows: list[Row] = field(default_factory=list)
-    total_params: int = 0
-    trainable_params: int = 0
-
-    @property
-    def total_flops(self) -> int:
-        return sum(row.flops for row in self.rows)
+    def __init__(self, rows: list[Row], total_params: int, trainable_params: int) -> None:
+        self.rows = rows
+        self.total_params = total_params
+        self.trainable_params = trainable_params
+        self.total_flops = sum(row.flops for row in rows)
 
     def __str__(self) -> str:
         head = ("Layer", "Type", "Output shape", "Parameters", "FLOPs")

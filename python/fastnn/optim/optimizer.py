@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from operator import is_
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-from .._C import Tensor, zeros_like
+from .._C import Tensor, clear_grads
 from ..nn._checks import cast_state, number
 
 Group = dict[str, Any]
 
 
-@dataclass
 class Batch:
     """Parameters of a group that one kernel call updates: same dtype, same number of steps."""
 
-    step: int  # how many steps they have had
-    new: bool  # their state was made just now
-    index: list[int] = field(default_factory=list)  # where in group["params"]
-    params: list[Tensor] = field(default_factory=list)
-    states: list[dict[str, Any]] = field(default_factory=list)  # one for each parameter
-    slots: dict[str, list[Tensor]] = field(default_factory=dict)  # {"exp_avg": [...], ...}
+    def __init__(self, step: int, new: bool, slots: tuple[str, ...]) -> None:
+        self.step = step  # how many they have had
+        self.new = new  # whether their state was made just now
+        self.index: list[int] = []  # where in group["params"]
+        self.params: list[Tensor] = []
+        self.states: list[dict[str, Any]] = []  # one for each parameter
+        self.slots: dict[str, list[Tensor]] = {slot: [] for slot in slots}  # {"exp_avg": [...]}
 
 
-@dataclass
-class Plan:
+class Plan(NamedTuple):
     """The batches of a group, and what they depend on."""
 
     params: list[Tensor]
@@ -70,7 +68,7 @@ class Optimizer:
 
     def _new_slot(self, group: Group, slot: str, parameter: Tensor) -> Tensor:
         """A new state tensor, laid out in memory as the parameter."""
-        return zeros_like(parameter)
+        return _zeros(parameter)
 
     def _update(self, group: Group, batch: Batch, grads: list[Tensor], step: int) -> None:
         """Calls the kernel; `step` is the number of this step, from 1."""
@@ -88,10 +86,11 @@ class Optimizer:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients; with `set_to_none=False` sets them to zero in place."""
         for group in self.param_groups:
+            if set_to_none:
+                clear_grads(group["params"])
+                continue
             for parameter in group["params"]:
-                if set_to_none:
-                    parameter.grad = None
-                elif parameter.grad is not None:
+                if parameter.grad is not None:
                     parameter.grad.zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -135,7 +134,7 @@ class Optimizer:
                 if state.get(slot) is None:
                     state[slot] = self._new_slot(group, slot, parameter)
             key = (state.get("step", 0), new, str(parameter.dtype), str(parameter.device))
-            batch = batches.setdefault(key, Batch(*key[:2], slots={slot: [] for slot in slots}))
+            batch = batches.setdefault(key, Batch(*key[:2], slots))
             batch.index.append(i)
             batch.params.append(parameter)
             batch.states.append(state)
@@ -219,6 +218,10 @@ class Optimizer:
         return f"{self._name} (\n" + "\n".join(lines) + "\n)"
 
 
+def _zeros(parameter: Tensor) -> Tensor:
+    return parameter.detach().clone().zero_()  # a clone keeps the order of memory
+
+
 def _copied(parameter: Tensor, state: Mapping[str, Any]) -> dict[str, Any]:
     """A parameter's state from a state dict, PyTorch's included (where "step" is a tensor)."""
     copy: dict[str, Any] = {}
@@ -226,5 +229,5 @@ def _copied(parameter: Tensor, state: Mapping[str, Any]) -> dict[str, Any]:
         if name == "step":
             copy[name] = int(value)
         elif value is not None:
-            copy[name] = zeros_like(parameter).copy_(cast_state(parameter, value))
+            copy[name] = _zeros(parameter).copy_(cast_state(parameter, value))
     return copy

@@ -1,0 +1,159 @@
+"""y[n, o, i, j] = b[o] + sum over c, p, q of x[n, c, i sh + p dh, j sw + q dw] w[o, c, p, q]
+
+with x padded by zeros. With several groups an output channel sees the inputs of its group only.
+"""
+
+import numpy as np
+
+from fastnn import _C
+from fastnn.testing import Case, Spec, specials
+
+
+def pair(value):
+    return (value, value) if isinstance(value, int) else value
+
+
+def padded(x, w, padding, dilation):
+    """The input with its border of zeros; 'same' puts the odd one behind."""
+    if padding == "valid":
+        padding = 0
+    if padding == "same":
+        total = [d * (k - 1) for d, k in zip(dilation, w.shape[2:], strict=True)]
+        border = [(t // 2, t - t // 2) for t in total]
+    else:
+        border = [(p, p) for p in pair(padding)]
+    return np.pad(x, [(0, 0), (0, 0), *border])
+
+
+def correlate(x, w, b, stride, padding, dilation, groups):
+    (sh, sw), (dh, dw) = pair(stride), pair(dilation)
+    x = padded(x, w, padding, (dh, dw))
+    outputs, kh, kw = len(w), *w.shape[2:]
+    oh, ow = (x.shape[2] - dh * (kh - 1) - 1) // sh + 1, (x.shape[3] - dw * (kw - 1) - 1) // sw + 1
+    y = np.zeros((len(x), outputs, oh, ow))
+    for o in range(outputs):
+        group = o // (outputs // groups)
+        channels = x[:, group * w.shape[1] : (group + 1) * w.shape[1]]
+        for p in range(kh):
+            for q in range(kw):
+                seen = channels[:, :, p * dh :: sh, q * dw :: sw][:, :, :oh, :ow]
+                y[:, o] += np.einsum("ncij,c->nij", seen, w[o, :, p, q])
+    return y if b is None else y + b[:, None, None]
+
+
+def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
+    options = (stride, padding, dilation, groups)
+    return correlate(x, w, b, *options), correlate(
+        abs(x), abs(w), None if b is None else abs(b), *options
+    )
+
+
+def conv1d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
+    """A convolution of images of one row."""
+    padding = padding if isinstance(padding, str) else (0, padding)
+    y, scale = conv2d(x[:, :, None], w[:, :, None], b, (1, stride), padding, (1, dilation), groups)
+    return y[:, :, 0], scale[:, :, 0]
+
+
+def image(x, w, b=None, **options):
+    """One image instead of a batch."""
+    y, scale = conv2d(x[None], w, b, **options)
+    return y[0], scale[0]
+
+
+def case(name, x, w, bias=True, grad=True, **attrs):
+    return Case(name, {"x": x, "w": w, "b": (w[0],) if bias else None}, attrs, grad)
+
+
+def flops(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
+    (sh, sw), (dh, dw) = pair(stride), pair(dilation)
+    height, width = padded(np.empty((0, 0, *x.shape[2:])), w, padding, (dh, dw)).shape[2:]
+    oh, ow = (height - dh * (w.shape[2] - 1) - 1) // sh + 1, (width - dw * (w.shape[3] - 1) - 1) // sw + 1
+    return 2 * len(x) * oh * ow * np.size(w)
+
+
+SPECS = [
+    Spec(
+        "conv2d",
+        conv2d,
+        [
+            case("plain", (2, 3, 7, 6), (4, 3, 3, 3), padding=1),
+            case("one element", (1, 1, 1, 1), (1, 1, 1, 1)),
+            case("without bias", (2, 2, 5, 5), (3, 2, 2, 2), bias=False),
+            case("kernel as large as the input", (2, 3, 4, 5), (2, 3, 4, 5)),
+            case("1 x 1 kernel", (2, 17, 5, 3), (33, 17, 1, 1)),
+            case("one channel", (2, 1, 12, 12), (20, 1, 5, 5)),
+            case("one output", (2, 5, 6, 6), (1, 5, 3, 3)),
+            case("lanes and one more", (1, 33, 5, 5), (17, 33, 3, 3)),
+            case("many channels", (1, 64, 6, 7), (65, 64, 3, 3), padding=1),
+            case("128 channels", (1, 128, 4, 4), (128, 128, 2, 2)),
+            case("wide rows", (1, 2, 3, 70), (3, 2, 2, 3)),
+            case("stride 2", (2, 3, 8, 9), (4, 3, 3, 3), stride=2),
+            case("stride that leaves pixels out", (1, 2, 9, 10), (2, 2, 2, 2), stride=3),
+            case("stride larger than the kernel", (2, 2, 11, 8), (3, 2, 2, 1), stride=(4, 3)),
+            case("strides that differ", (1, 2, 9, 9), (2, 2, 3, 3), stride=(1, 2)),
+            case("padding that differs", (1, 2, 5, 6), (3, 2, 3, 2), padding=(2, 1)),
+            case("padding larger than the input", (1, 1, 2, 2), (2, 1, 3, 3), padding=3),
+            case("stride and padding", (2, 3, 8, 8), (4, 3, 3, 3), stride=2, padding=1),
+            case("kernel larger than the input", (1, 2, 2, 3), (2, 2, 5, 5), padding=2),
+            case("valid", (1, 2, 5, 5), (2, 2, 3, 2), padding="valid"),
+            case("same", (2, 2, 5, 6), (3, 2, 3, 5), padding="same"),
+            case("same with an even kernel", (1, 2, 5, 6), (3, 2, 2, 4), padding="same"),
+            case("same, dilated", (1, 2, 7, 6), (2, 2, 3, 2), padding="same", dilation=(2, 3)),
+            case("dilation", (2, 2, 9, 8), (3, 2, 3, 2), dilation=(2, 3)),
+            case("stride and dilation", (1, 2, 11, 12), (2, 2, 3, 3), stride=2, dilation=3),
+            case("stride 4, dilation 2", (1, 2, 12, 13), (2, 2, 3, 3), stride=4, dilation=2),
+            case(
+                "stride, padding and dilation",
+                (2, 3, 9, 11),
+                (5, 3, 3, 3),
+                stride=(2, 1),
+                padding=(1, 2),
+                dilation=(1, 2),
+            ),
+            case("two groups", (2, 4, 5, 5), (6, 2, 3, 3), groups=2, padding=1),
+            case("a channel a group", (2, 6, 5, 5), (6, 1, 3, 3), groups=6, padding=1),
+            case("two outputs a channel", (1, 3, 6, 6), (6, 1, 2, 2), groups=3, stride=2),
+            case("groups and dilation", (1, 4, 7, 7), (4, 2, 3, 3), groups=2, dilation=2),
+            case("no images", (0, 3, 5, 5), (4, 3, 3, 3)),
+            case("many images", (19, 2, 6, 6), (3, 2, 3, 3)),
+            case("first layer for MNIST", (5, 1, 28, 28), (20, 1, 5, 5)),
+            case("second layer for MNIST", (5, 20, 12, 12), (40, 20, 5, 5)),
+            case("NaN and infinity", specials(1, 2, 6, 6), (3, 2, 3, 3), grad=False),
+        ],
+        kernels=["conv2d_fwd", "conv2d_bwd"],
+        grad=["x", "w", "b"],
+        grad_k=64,
+        bench=[
+            case("64 x 1 x 28 x 28 to 20, 5 x 5", (64, 1, 28, 28), (20, 1, 5, 5)),
+            case("64 x 20 x 12 x 12 to 40, 5 x 5", (64, 20, 12, 12), (40, 20, 5, 5)),
+            case("128 x 3 x 32 x 32 to 64, 3 x 3", (128, 3, 32, 32), (64, 3, 3, 3), padding=1),
+            case("128 x 64 x 16 x 16 to 128, 3 x 3", (128, 64, 16, 16), (128, 64, 3, 3), padding=1),
+        ],
+        flops=flops,
+        torch="nn.functional.conv2d",
+    ),
+    Spec(
+        "conv2d_image",
+        image,
+        [case("plain", (3, 6, 5), (4, 3, 3, 3), padding=1)],
+        grad=["x", "w", "b"],
+        op=_C.conv2d,
+    ),
+    Spec(
+        "conv1d",
+        conv1d,
+        [
+            case("plain", (2, 3, 11), (4, 3, 3)),
+            case("one element", (1, 1, 1), (1, 1, 1)),
+            case("stride, padding and dilation", (2, 3, 17), (4, 3, 3), stride=2, padding=3, dilation=2),
+            case("same", (1, 2, 9), (3, 2, 4), padding="same"),
+            case("groups", (2, 4, 9), (6, 2, 3), groups=2),
+            case("no examples", (0, 3, 9), (2, 3, 3)),
+            case("long", (2, 3, 301), (5, 3, 7)),
+        ],
+        kernels=["conv2d_fwd", "conv2d_bwd"],
+        grad=["x", "w", "b"],
+        torch="nn.functional.conv1d",
+    ),
+]

@@ -1,0 +1,143 @@
+"""The command ``fastnn``: train, evaluate, predict, info."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from . import __version__, set_num_threads, show_config
+from .train.images import read_image
+from .train.job import DATA, OPTIMIZERS, Options, Run, choose_device
+from .train.job import train as train_job
+from .train.loop import score
+from .train.models import MODELS
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    arguments = vars(_parser().parse_args(argv))
+    run = arguments.pop("run")
+    threads = arguments.get("threads")
+    try:
+        if threads is not None:
+            set_num_threads(threads)
+        run(**arguments)
+    except KeyboardInterrupt as stop:
+        print(f"interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        print("fastnn: error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    return 0
+
+
+def train(**options: object) -> None:
+    """``fastnn train``"""
+    train_job(Options(**options))  # type: ignore[arg-type]
+
+
+def evaluate(folder: str, data_dir: str | None, device: str, threads: int | None) -> None:
+    """``fastnn evaluate``"""
+    device, run = choose_device(device), Run(folder)
+    _, (x, y) = run.load_data(data_dir or run.data_dir, False)
+    loss, accuracy = score(run.logits(x, device), y)
+    wrong = round((1 - accuracy) * len(y))
+    print(f"{run.data}: test loss {loss:.4f} accuracy {accuracy:.2%} ({wrong} of {len(y)} wrong)")
+
+
+def predict(folder: str, images: list[str], invert: bool, device: str, threads: int | None) -> None:
+    """``fastnn predict``"""
+    device, run = choose_device(device), Run(folder)
+    pictures = [read_image(path, run.shape, invert) for path in images]
+    logits = run.logits(np.stack([array for array, _ in pictures]), device).astype(np.float64)
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities = powers / powers.sum(1, keepdims=True)
+    for path, (_, done), p in zip(images, pictures, probabilities, strict=True):
+        first, second = p.argsort()[:-3:-1]
+        print(
+            f"{path}: {run.classes[first]} ({p[first]:.1%}), "
+            f"or else {run.classes[second]} ({p[second]:.1%}); read {done}"
+        )
+
+
+def info() -> None:
+    """``fastnn info``"""
+    show_config()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fastnn", description="Train and use neural networks.")
+    parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    default = Options()
+
+    command = _command(commands, "train", train, "train a classifier and write its folder")
+    add = command.add_argument
+    add("--data", choices=DATA, default=default.data, help="data set (default %(default)s)")
+    add("--data-dir", default=default.data_dir, metavar="DIR", help="where data sets lie (data)")
+    add("--download", action="store_true", help="fetch the data set if it is not there")
+    add("--model", choices=MODELS, default=default.model, help="network (default %(default)s)")
+    add("--hidden", type=_positive, nargs="+", metavar="N", help="neurons of each hidden layer")
+    add("--epochs", type=_positive, metavar="N", help="20 for small data sets, else 5")
+    add("--batch-size", type=_positive, default=default.batch_size, metavar="N", help="(64)")
+    rates = ", ".join(f"{name} {lr:g}" for name, (lr, _) in OPTIMIZERS.items())
+    add("--lr", type=_rate, metavar="X", help=f"first learning rate, falls to 0 ({rates})")
+    add("--optimizer", choices=OPTIMIZERS, default=default.optimizer, help="(%(default)s)")
+    add("--seed", type=_natural, default=default.seed, metavar="N", help="(%(default)s)")
+    add("--out", metavar="DIR", help="folder of the run (runs/<data>-<model>)")
+    _machine(command)
+
+    command = _command(commands, "evaluate", evaluate, "loss and accuracy on the test part")
+    command.add_argument("folder", metavar="RUN", help="the folder that train has written")
+    command.add_argument("--data-dir", metavar="DIR", help="where the data set lies now")
+    _machine(command)
+
+    command = _command(commands, "predict", predict, "the class of each picture")
+    command.add_argument("folder", metavar="RUN", help="the folder that train has written")
+    command.add_argument("images", metavar="IMAGE", nargs="+", help="PNG, JPEG, ...")
+    command.add_argument("--invert", action="store_true", help="dark ink on light paper")
+    _machine(command)
+
+    _command(commands, "info", info, "version, instruction sets, threads")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[..., None],
+    text: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(run=run)
+    return command
+
+
+def _machine(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    command.add_argument("--threads", type=_positive, metavar="N", help="of the CPU")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
+    return number
+
+
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0; got {text}")
+    return number
+
+
+def _rate(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0; got {text}")
+    return number

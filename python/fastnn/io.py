@@ -1,0 +1,201 @@
+"""Saving and loading. Files hold data only: nothing in them is ever executed.
+
+A model is a folder of two files, ``model.safetensors`` (every tensor of the state_dict) and
+``model.json`` (the layers, by name and constructor argument); a state_dict is one safetensors file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import Tensor, float64, nn, tensor
+from ._extras import need
+
+PathLike = str | os.PathLike[str]
+
+_POOL = ("kernel_size", "stride", "padding", "ceil_mode")
+_CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
+_NORM = ("num_features", "eps", "momentum", "affine", "track_running_stats")
+LAYERS: dict[str, tuple[str, ...]] = {
+    "AdaptiveAvgPool2d": ("output_size",),
+    "AvgPool2d": (*_POOL, "count_include_pad", "divisor_override"),
+    "BatchNorm1d": _NORM,
+    "BatchNorm2d": _NORM,
+    "Conv1d": (*_CONV, "groups", "bias", "padding_mode"),
+    "Conv2d": (*_CONV, "groups", "bias", "padding_mode"),
+    "Dropout": ("p",),
+    "Flatten": ("start_dim", "end_dim"),
+    "GELU": ("approximate",),
+    "Identity": (),
+    "LPPool2d": ("norm_type", "kernel_size", "stride", "ceil_mode"),
+    "LeakyReLU": ("negative_slope",),
+    "Linear": ("in_features", "out_features", "bias"),
+    "LogSoftmax": ("dim",),
+    "MaxPool2d": (*_POOL, "dilation", "return_indices"),
+    "ReLU": (),
+    "SiLU": (),
+    "Sigmoid": (),
+    "Softmax": ("dim",),
+    "Tanh": (),
+}
+"""The layers a model file may name, each with the constructor arguments that describe it."""
+
+
+def save(
+    obj: nn.Module | Mapping[str, Any], path: PathLike, meta: Mapping[str, Any] | None = None
+) -> None:
+    """Save a model to the folder ``path``, or a state_dict to the file ``path``.
+
+    A model is an ``nn.Sequential`` of the layers in `LAYERS`, nested at will; of any other, save
+    ``model.state_dict()``. ``meta`` is anything JSON can hold, kept in model.json and read back by
+    `load_meta`. A file is replaced only when its successor is safely on the disk: a crash at any
+    moment leaves the old one whole.
+
+    Raises ValueError for a layer that is not in `LAYERS`, ImportError without safetensors.
+    """
+    if isinstance(obj, nn.Module):
+        folder = Path(path)
+        text = json.dumps(
+            {"format": "fastnn-1", "model": _describe(obj, []), "meta": meta or {}}, indent=1
+        )
+        tensors = _pack(obj.state_dict())
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / "model.json", text.encode())
+        write_atomic(folder / "model.safetensors", tensors)
+    elif isinstance(obj, Mapping):
+        write_atomic(Path(path), _pack(obj))
+    else:
+        raise TypeError(f"[save] expected a model or a state_dict; got {type(obj).__name__}")
+
+
+def load(path: PathLike) -> Any:
+    """Load what `save` wrote: a model from a folder, a state_dict from a file.
+
+    The model comes in evaluation mode. Raises FileNotFoundError, and ValueError that names the
+    file where it is corrupt, truncated, or names a layer that is not in `LAYERS`.
+    """
+    if not Path(path).is_dir():
+        return _unpack(Path(path))
+    description = Path(path) / "model.json"
+    weights = Path(path) / "model.safetensors"
+    model = _build(_read_json(description)["model"], description)
+    state = _unpack(weights)
+    if any(t.dtype is float64 for t in state.values()):
+        model.double()
+    try:
+        model.load_state_dict(state)
+    except ValueError as error:
+        raise ValueError(f"[load] {weights} does not fit {description}: {error}") from None
+    return model.eval()
+
+
+def load_meta(path: PathLike) -> dict[str, Any]:
+    """The ``meta`` that was saved with the model in the folder ``path``. Raises as `load`."""
+    meta: dict[str, Any] = _read_json(Path(path) / "model.json")["meta"]
+    return meta
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace the file ``path`` by ``data``, in one step that has happened or has not."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:  # Ctrl-C too
+        temporary.unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # the new name is on the disk only when its folder is
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _describe(module: nn.Module, seen: list[nn.Module]) -> dict[str, Any]:
+    name = type(module).__name__
+    if type(module) is nn.Sequential:
+        children = module._modules.items()
+        return {"layer": name, "layers": {key: _describe(m, seen) for key, m in children}}
+    if name not in LAYERS or type(module) is not getattr(nn, name):
+        raise ValueError(
+            f"[save] {name} cannot be described in model.json, which takes nn.Sequential of "
+            f"{', '.join(LAYERS)}; save model.state_dict() instead"
+        )
+    if any(module is other for other in seen) and list(module.parameters()):
+        raise ValueError(f"[save] one {name} stands at two places: model.json cannot say so")
+    seen.append(module)
+    arguments = {key: getattr(module, key) for key in LAYERS[name]}
+    if "bias" in arguments:
+        arguments["bias"] = arguments["bias"] is not None
+    return {"layer": name, **arguments}
+
+
+def _build(description: Any, file: Path) -> nn.Module:
+    if not isinstance(description, dict) or not isinstance(description.get("layer"), str):
+        raise ValueError(f"[load] {file} does not describe a layer: {description!r:.60}")
+    name = description["layer"]
+    arguments: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in description.items()
+        if key != "layer"
+    }
+    if name == "Sequential" and isinstance(arguments.get("layers"), dict):
+        children = {key: _build(layer, file) for key, layer in arguments["layers"].items()}
+        make: Callable[[], nn.Module] = partial(nn.Sequential, children)
+    elif name in LAYERS:
+        make = partial(getattr(nn, name), **arguments)
+    else:
+        raise ValueError(
+            f"[load] {file} names the layer {name!r}; known are Sequential, {', '.join(LAYERS)}"
+        )
+    try:
+        return make()
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise ValueError(f"[load] {file} has wrong arguments for {name}: {error}") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"[load] {path} is corrupt or truncated: {error}") from None
+    if not isinstance(content, dict) or content.get("format") != "fastnn-1":
+        raise ValueError(f"[load] {path} is not a model of this format (fastnn-1)")
+    if "model" not in content or not isinstance(content.get("meta"), dict):
+        raise ValueError(f"[load] {path} lacks 'model' or 'meta'")
+    return content
+
+
+def _pack(state: Mapping[str, Any]) -> bytes:
+    library = need("safetensors.numpy", "train", "save")
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise TypeError(
+                f"[save] a state_dict maps names to tensors; got {key!r}: {type(value).__name__}"
+            )
+    # Row-major: the library writes the bytes that lie behind the pointer.
+    packed: bytes = library.save(
+        {key: np.asarray(value.detach().numpy(), order="C") for key, value in state.items()}
+    )
+    return packed
+
+
+def _unpack(path: Path) -> dict[str, Any]:
+    library = need("safetensors.numpy", "train", "load")
+    data = path.read_bytes()
+    try:
+        return {key: tensor(array) for key, array in library.load(data).items()}
+    except Exception as error:  # the format's own error class, KeyError, ValueError, ...
+        raise ValueError(f"[load] {path} is corrupt or truncated: {error}") from None

@@ -1,0 +1,33 @@
+"""Checks the wheel's size and what `import fastnn` costs beyond `import numpy`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+MAX_WHEEL = 5_000_000  # bytes
+MAX_IMPORT = 0.060  # seconds beyond numpy's own
+
+
+def import_seconds(module: str) -> float:
+    """Wall-clock of a fresh interpreter that imports numpy and then the module, of it alone."""
+    code = f"import numpy, time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(out.stdout)
+
+
+def main() -> None:
+    (wheel,) = sys.argv[1:]
+    size = Path(wheel).stat().st_size
+    import_seconds("fastnn")  # compiles bytecode, fills the file cache
+    seconds = min(import_seconds("fastnn") for _ in range(7) if time.sleep(0.1) is None)
+    print(f"wheel {size / 1e6:.2f} MB (at most {MAX_WHEEL / 1e6:.0f})")
+    print(f"import fastnn {seconds * 1e3:.0f} ms beyond numpy (at most {MAX_IMPORT * 1e3:.0f})")
+    if not (size <= MAX_WHEEL and seconds <= MAX_IMPORT):
+        sys.exit("too heavy")
+
+
+if __name__ == "__main__":
+    main()

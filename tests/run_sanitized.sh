@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Runs the tests against the extension in a sanitizer build (CMake folder as the argument), with the package's Python
+# beside it. Python itself leaks at exit, so leaks are not looked for.
+set -euo pipefail
+build=$(cd "$1" && pwd)
+cd "$(dirname "$0")/.."
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+cp -r python/fastnn "$stage/fastnn"
+rm -f "$stage"/fastnn/_C*.so
+cp "$build"/_C*.so "$stage/fastnn/"
+site=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+# The stage comes first on the path, before any installed fastnn.
+export PYTHONPATH="$stage:$site" ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
+LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \
+  python -m pytest -q -x -p no:cacheprovider tests/test_ops.py tests/test_tensor.py tests/test_errors.py "${@:2}"
