@@ -78,10 +78,7 @@ PYBIND11_MODULE(_C, m) {
       .def_readonly("name", &DTypeInfo::name)
       .def_readonly("itemsize", &DTypeInfo::size)
       .def("__repr__", [](const DTypeInfo& d) { return std::string("fastnn.") + d.name; })
-      .def("__reduce__", [](const DTypeInfo& d) {
-        return py::make_tuple(py::module_::import("builtins").attr("getattr"),
-                              py::make_tuple(py::module_::import("fastnn"), d.name));
-      });
+      .def("__reduce__", [](const DTypeInfo& d) { return d.name; });  // a name in this module
   for (int i = 0; i < kDTypes; ++i) m.attr(kDTypeInfo[i].name) = dtype_object(static_cast<DType>(i));
 
   bind_tensor(m);

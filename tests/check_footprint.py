@@ -13,7 +13,8 @@ MAX_IMPORT = 0.060  # seconds beyond numpy's own
 
 def import_seconds(module: str) -> float:
     """Wall-clock of a fresh interpreter that imports numpy and then the module, of it alone."""
-    code = f"import numpy, time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    timed = f"t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    code = f"import numpy, time; {timed}"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(out.stdout)
 

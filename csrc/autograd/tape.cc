@@ -128,10 +128,18 @@ void backward(const Tensor& y, const Tensor& dy, bool retain_graph) {
   }
 }
 
-void begin_in_place(const char* op, const Tensor& x) {
+void check_in_place(const char* op, const Tensor& x, bool idempotent) {
   check<RuntimeError>(!(enabled && x->requires_grad), op,
                       "a tensor that requires a gradient can be changed in place only inside no_grad()");
   check(x->storage->writable, op, "the tensor's memory is read-only");
+  for (int i = 0; i < x->ndim() && !idempotent; ++i)
+    check(x->strides[i] != 0 || x->shape[i] <= 1 || x->numel() == 0, op,
+          "several elements of the tensor share one place in memory (shape ", x->shape, ", strides ", x->strides,
+          "): clone() it first");
+}
+
+void begin_in_place(const char* op, const Tensor& x, bool idempotent) {
+  check_in_place(op, x, idempotent);
   ++x->storage->version;
 }
 

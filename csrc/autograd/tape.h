@@ -79,7 +79,9 @@ Tensor record(const char* op, std::initializer_list<const Tensor*> inputs, Tenso
 // Runs the tape from y, adding into the .grad of every leaf that led to it.
 void backward(const Tensor& y, const Tensor& dy, bool retain_graph);
 
-// Marks a write: raises when the tape could not know of it.
-void begin_in_place(const char* op, const Tensor& x);
+// Whether x may be written to now, and the mark of such a write. Only an idempotent one
+// (all elements alike) may go to elements that share a place in memory.
+void check_in_place(const char* op, const Tensor& x, bool idempotent = false);
+void begin_in_place(const char* op, const Tensor& x, bool idempotent = false);
 
 }  // namespace fnn

@@ -41,6 +41,23 @@ bool is_dense(const TensorImpl& t) {
   }
 }
 
+bool overlaps(const TensorImpl& a, const TensorImpl& b) {
+  const auto range = [](const TensorImpl& t) {
+    const char* first = static_cast<const char*>(t.raw());
+    const char* last = first;
+    for (int i = 0; i < t.ndim(); ++i) {
+      const int64_t reach = (t.shape[i] - 1) * t.strides[i] * static_cast<int64_t>(itemsize(t.dtype));
+      (reach < 0 ? first : last) += reach;
+    }
+    return std::make_pair(first, last + itemsize(t.dtype));
+  };
+  if (a.numel() == 0 || b.numel() == 0) return false;
+  const auto [a0, a1] = range(a);
+  const auto [b0, b1] = range(b);
+  const bool same = a.raw() == b.raw() && a.shape == b.shape && a.strides == b.strides && a.dtype == b.dtype;
+  return a0 < b1 && b0 < a1 && !same;
+}
+
 Tensor empty_strided(const Dims& shape, const Dims& strides, DType dtype) {
   const size_t bytes = static_cast<size_t>(checked_numel("empty", shape, itemsize(dtype))) * itemsize(dtype);
   auto t = std::make_shared<TensorImpl>();

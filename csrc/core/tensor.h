@@ -51,6 +51,10 @@ bool is_channels_last(const TensorImpl& t);
 // Contiguous under some order of its dimensions: elementwise kernels run over it flat.
 bool is_dense(const TensorImpl& t);
 
+// Whether a write to one may change what is read from the other at another element:
+// their memory meets, and they are not the very same elements.
+bool overlaps(const TensorImpl& a, const TensorImpl& b);
+
 Tensor empty(const Dims& shape, DType dtype);
 Tensor empty_strided(const Dims& shape, const Dims& strides, DType dtype);
 Tensor empty_channels_last(const Dims& nchw, DType dtype);

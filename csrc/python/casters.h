@@ -29,6 +29,15 @@ py::object dtype_object(DType dtype);
 // "cpu" or a device object; None means the CPU.
 void check_device(const char* op, py::handle device);
 
+// Numbers that say how a window slides: bounded, so that sizes computed from them cannot overflow.
+inline void check_window(const char* op, const char* arg, Pair value, int64_t least) {
+  for (const int64_t v : {value.h, value.w})
+    check(v >= least && v < (int64_t{1} << 31), op, arg, " must be at least ", least, " and below 2^31; got ", value);
+}
+
+// Sizes given as one tuple or as separate ints.
+Dims sizes(const char* op, const py::args& args);
+
 // An argument that None does not stand for.
 inline py::arg required(const char* name) { return py::arg(name).none(false); }
 
@@ -43,6 +52,15 @@ void def_op(py::module_& m, const char* name, F&& f, const char* doc, const Extr
 }  // namespace fnn
 
 namespace pybind11::detail {
+
+// False for what is no integer, or none of 64 bits.
+inline bool to_int64(handle h, int64_t& value) {
+  if (!PyIndex_Check(h.ptr())) return false;
+  value = PyNumber_AsSsize_t(h.ptr(), PyExc_OverflowError);
+  if (value != -1 || !PyErr_Occurred()) return true;
+  PyErr_Clear();
+  return false;
+}
 
 inline bool is_number(handle h) {
   return PyFloat_Check(h.ptr()) || PyLong_Check(h.ptr()) ||
@@ -98,14 +116,16 @@ struct type_caster<fnn::Dims> {
   PYBIND11_TYPE_CASTER(fnn::Dims, const_name("int | tuple[int, ...]"));
   bool load(handle src, bool) {
     value = fnn::Dims();
-    if (PyIndex_Check(src.ptr()) && !PySequence_Check(src.ptr())) {
-      value.push_back(src.cast<int64_t>());
+    int64_t size;
+    if (!PySequence_Check(src.ptr())) {
+      if (!to_int64(src, size)) return false;
+      value.push_back(size);
       return true;
     }
-    if (!PySequence_Check(src.ptr()) || PyUnicode_Check(src.ptr())) return false;
+    if (PyUnicode_Check(src.ptr())) return false;
     for (handle item : reinterpret_borrow<sequence>(src)) {
-      if (!PyIndex_Check(item.ptr())) return false;
-      value.push_back(item.cast<int64_t>());
+      if (!to_int64(item, size)) return false;
+      value.push_back(size);
     }
     return true;
   }
@@ -120,19 +140,16 @@ template <>
 struct type_caster<fnn::Pair> {
   PYBIND11_TYPE_CASTER(fnn::Pair, const_name("int | tuple[int, int]"));
   bool load(handle src, bool) {
-    if (PyBool_Check(src.ptr())) return false;
-    if (PyIndex_Check(src.ptr()) && !PySequence_Check(src.ptr())) {
-      value = fnn::Pair::both(src.cast<int64_t>());
+    if (PyBool_Check(src.ptr()) || PyUnicode_Check(src.ptr())) return false;
+    if (!PySequence_Check(src.ptr())) {
+      value.w = 0;
+      if (!to_int64(src, value.h)) return false;
+      value.w = value.h;
       return true;
     }
-    if (!PySequence_Check(src.ptr()) || PyUnicode_Check(src.ptr())) return false;
     const auto items = reinterpret_borrow<sequence>(src);
     const size_t n = items.size();
-    if (n < 1 || n > 2) return false;
-    for (handle item : items)
-      if (!PyIndex_Check(item.ptr())) return false;
-    value = {object(items[0]).cast<int64_t>(), object(items[n - 1]).cast<int64_t>()};
-    return true;
+    return n >= 1 && n <= 2 && to_int64(object(items[0]), value.h) && to_int64(object(items[n - 1]), value.w);
   }
   static handle cast(const fnn::Pair& p, return_value_policy, handle) { return make_tuple(p.h, p.w).release(); }
 };

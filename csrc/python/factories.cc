@@ -14,10 +14,14 @@ Tensor finish(const Tensor& t, bool requires_grad) {
   return t;
 }
 
-// Sizes as one tuple or as separate ints.
-Dims sizes(const py::args& args) {
-  if (args.size() == 1 && !PyIndex_Check(args[0].ptr())) return py::cast<Dims>(args[0]);
-  return py::cast<Dims>(py::object(args));
+// Nested lists that are no array raise NumPy's words with ours.
+py::array as_array(const py::object& data) {
+  try {
+    return py::module_::import("numpy").attr("asarray")(data);
+  } catch (py::error_already_set& e) {
+    if (!e.matches(PyExc_ValueError)) throw;
+    fail("tensor", std::string(py::str(e.value())));
+  }
 }
 
 Tensor tensor(const py::object& data, std::optional<DType> dtype, const py::object& device, bool requires_grad) {
@@ -27,7 +31,7 @@ Tensor tensor(const py::object& data, std::optional<DType> dtype, const py::obje
     t = data.cast<Tensor>();
   } else {
     const bool array = py::isinstance<py::array>(data) || py::hasattr(data, "__array__");
-    py::array a = py::module_::import("numpy").attr("asarray")(data);
+    py::array a = as_array(data);
     // Python floats are float32, as in PyTorch; NumPy's keep the type they were given.
     if (!array && a.dtype().kind() == 'f' && !dtype) dtype = DType::f32;
     if (!array && a.size() == 0 && !dtype) dtype = DType::f32;
@@ -42,11 +46,15 @@ Tensor arange(const Scalar& first, const std::optional<Scalar>& last, const Scal
   check_device("arange", device);
   const Scalar start = last ? first : Scalar{}, end = last ? *last : first;
   check(step.value != 0 && std::isfinite(step.value), "arange", "step must be finite and not 0; got ", step.value);
-  const double count = std::ceil((end.value - start.value) / step.value);
-  check(std::isfinite(count) && count >= 0 && count < 0x1p53, "arange", "cannot count from ", start.value, " to ",
-        end.value, " by ", step.value);
   const bool floating = start.is_float || end.is_float || step.is_float;
-  const auto n = static_cast<int64_t>(count);
+  const double span = std::ceil((end.value - start.value) / step.value);
+  check(std::isfinite(span) && span >= 0 && span < 0x1p53, "arange", "cannot count from ", start.value, " to ",
+        end.value, " by ", step.value);
+  auto n = static_cast<int64_t>(span);
+  if (!floating) {  // exactly, where doubles would not
+    const __int128 room = static_cast<__int128>(end.integer) - start.integer;
+    n = static_cast<int64_t>((room + step.integer - (step.integer > 0 ? 1 : -1)) / step.integer);
+  }
   const DType wanted = dtype.value_or(floating ? DType::f32 : DType::i64);
   const Tensor exact = empty({n}, floating ? DType::f64 : DType::i64);
   for (int64_t i = 0; i < n; ++i) {
@@ -64,7 +72,7 @@ void def_sized(py::module_& m, const char* name, const char* doc, const Fill& fi
       name,
       [name, fill](const py::args& size, std::optional<DType> dtype, const py::object& device, bool requires_grad) {
         check_device(name, device);
-        const Dims shape = sizes(size);
+        const Dims shape = sizes(name, size);
         const DType type = dtype.value_or(DType::f32);
         checked_numel(name, shape, itemsize(type));
         return finish(fill(shape, type), requires_grad);
@@ -74,6 +82,18 @@ void def_sized(py::module_& m, const char* name, const char* doc, const Fill& fi
 }
 
 }  // namespace
+
+Dims sizes(const char* op, const py::args& args) {
+  const bool single = args.size() == 1 && !PyIndex_Check(args[0].ptr());
+  const py::object given = single ? py::object(args[0]) : py::object(args);
+  const bool sequence = PySequence_Check(given.ptr());
+  check(!sequence || py::len(given) <= kMaxDims, op, "at most ", kMaxDims, " dimensions are supported; got ",
+        sequence ? py::len(given) : 0);
+  py::detail::make_caster<Dims> caster;
+  check<TypeError>(caster.load(given, true), op, "expected sizes as ints or one tuple of ints; got ",
+                   std::string(py::repr(given)));
+  return py::detail::cast_op<Dims>(caster);
+}
 
 void bind_factories(py::module_& m) {
   m.def("tensor", &tensor, py::arg("data"), py::kw_only(), py::arg("dtype") = py::none(),
@@ -86,7 +106,8 @@ void bind_factories(py::module_& m) {
   def_sized(m, "zeros", "A tensor of zeros.", [](const Dims& s, DType t) { return full(s, t, 0); });
   def_sized(m, "ones", "A tensor of ones.", [](const Dims& s, DType t) { return full(s, t, 1); });
   const auto random = [&](const char* name, const char* method, const char* doc) {
-    def_sized(m, name, doc, [method](const Dims& s, DType t) {
+    def_sized(m, name, doc, [name, method](const Dims& s, DType t) {
+      check<TypeError>(is_floating(t), name, "dtype must be float32 or float64; got ", fnn::name(t));
       const Tensor x = empty(s, t);
       py::cast(x).attr(method)();
       return x;
@@ -100,13 +121,10 @@ void bind_factories(py::module_& m) {
          bool requires_grad) {
         check_device("full", device);
         const DType type = dtype.value_or(value.is_float ? DType::f32 : DType::i64);
-        const Tensor one = empty({}, value.is_float ? DType::f64 : DType::i64);
-        if (value.is_float)
-          *one->data<f64>() = value.value;
-        else
-          *one->data<i64>() = value.integer;
+        checked_numel("full", size, itemsize(type));
+        const Tensor one = scalar_tensor("full", value, type);
         const Tensor y = empty(size, type);
-        copy_into(y, cast("full", one, type));
+        copy_into(y, one);
         return finish(y, requires_grad);
       },
       py::arg("size"), py::arg("fill_value"), py::kw_only(), py::arg("dtype") = py::none(),

@@ -47,18 +47,15 @@ Tensor copy_(const Tensor& y, const Tensor& x) {
                    name(y->dtype), "; convert it first");
   begin_in_place("copy_", y);
   const Tensor v = cast("copy_", x, y->dtype);
-  copy_into(y, v->storage == y->storage ? clone(v) : v);
+  copy_into(y, overlaps(*y, *v) ? clone(v) : v);
   return y;
 }
 
 Tensor fill_(const Tensor& x, const Scalar& value) {
   check<TypeError>(is_floating(x->dtype) || !value.is_float, "fill_", "a float cannot fill a tensor of dtype ",
                    name(x->dtype));
-  begin_in_place("fill_", x);
-  const Tensor v = empty({}, x->dtype);
-  visit_all(x->dtype, [&]<class T>() {
-    *v->data<T>() = value.is_float ? static_cast<T>(value.value) : static_cast<T>(value.integer);
-  });
+  const Tensor v = scalar_tensor("fill_", value, x->dtype);
+  begin_in_place("fill_", x, true);
   copy_into(x, v);
   return x;
 }

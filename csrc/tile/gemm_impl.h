@@ -1,6 +1,7 @@
-// The loops around the register tile. C is cut into blocks of rows and columns, which
-// threads take; k is cut so that a panel of B stays in the first-level cache, and is
-// never shared among threads, so that every element of C is summed in one order.
+// The loops around the register tile. A block of B, of some hundred rows and columns,
+// stays in the second-level cache while the tiles of A pass over it one after the other,
+// each from the first-level cache. Threads take blocks of C; k is never shared among
+// them, so that every element of C is summed in one order.
 #pragma once
 
 #include "tile/gemm.h"
@@ -8,8 +9,8 @@
 
 namespace fnn::FNN_ISA {
 
-constexpr int64_t kDepth = 320;              // k of one pass, when k is long: 320 x 32 floats are 40 kB
-constexpr int64_t kBlockCols = 2048;         // columns of packed B that are at hand at once
+constexpr int64_t kDepthBytes = 2048;        // of k in one pass, when k is long: a tile of A is 28 kB
+constexpr int64_t kBlockBytes = 1280 << 10;  // packed B that is at hand at once
 constexpr int64_t kNoPackBytes = 512 << 10;  // a smaller B is read where it lies
 
 // A stride that sends every row to the same few sets of the cache.
@@ -24,12 +25,17 @@ template <class T, class Finish>
 void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
   constexpr int W = kTileCols<T>;
   if (g.m == 0 || g.n == 0) return;
-  const int64_t passes = g.k > 2 * kDepth ? divide_up(g.k, kDepth) : 1;
-  const int64_t depth = divide_up(g.k, passes);
-  constexpr int64_t kNoPack = kNoPackBytes / sizeof(T);  // elements
+  constexpr int64_t kDepth = kDepthBytes / sizeof(T), kNoPack = kNoPackBytes / sizeof(T);  // elements
+  const int64_t passes = 2 * g.k > 3 * kDepth ? divide_up(g.k, kDepth) : 1;
+  const int64_t depth = g.k > 0 ? divide_up(g.k, passes) : 1;
   const bool pack_b = g.b_transposed || (g.m > 64 && (g.k * g.n > kNoPack || bad_stride<T>(g.ldb)));
-  const bool pack_a = g.n >= 4 * W && (bad_stride<T>(g.lda) || g.m * g.k > kNoPack);
-  const int64_t block_cols = pack_b ? (g.n < kBlockCols ? g.n : kBlockCols) : g.n;
+  const bool pack_a = g.n >= 4 * W && (bad_stride<T>(g.lda) || (g.a_layout == ALayout::columns && g.m * g.k > kNoPack));
+  int64_t block_cols = g.n;
+  if (pack_b) {
+    const int64_t fit = kBlockBytes / static_cast<int64_t>(sizeof(T)) / (depth + 1);
+    const int64_t blocks = divide_up(g.n, fit > W ? fit : W);
+    block_cols = divide_up(divide_up(g.n, blocks), W) * W;
+  }
   T* packed = pack_b ? static_cast<T*>(s.workspace(depth * divide_up(block_cols, W) * W * sizeof(T))) : nullptr;
 
   // Row blocks of several tiles, column blocks of several panels: enough of both to
@@ -74,19 +80,15 @@ void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
           const auto rows_of = [&](int64_t t) {
             return static_cast<int>(g.m - t * tile_rows < tile_rows ? g.m - t * tile_rows : tile_rows);
           };
-          T* packed_a = nullptr;
-          if (pack_a) {
-            packed_a = static_cast<T*>(Stream::thread_workspace(block_tiles * tile_rows * kk * sizeof(T)));
-            for (int64_t t = t0; t < t1; ++t)
-              pack_a_tile(a_tile(t), g.lda, g.a_layout, kk, rows_of(t), packed_a + (t - t0) * tile_rows * kk);
-          }
+          T* packed_a = pack_a ? static_cast<T*>(Stream::thread_workspace(tile_rows * kk * sizeof(T))) : nullptr;
           const int64_t zero = 0;
-          for (int64_t p = p0; p < p1; ++p) {
-            const int width = static_cast<int>(cols - p * W < W ? cols - p * W : W);
-            for (int64_t t = t0; t < t1; ++t) {
-              const int rows = rows_of(t);
+          for (int64_t t = t0; t < t1; ++t) {
+            const int rows = rows_of(t);
+            if (pack_a) pack_a_tile(a_tile(t), g.lda, g.a_layout, kk, rows, packed_a);
+            for (int64_t p = p0; p < p1; ++p) {
+              const int width = static_cast<int>(cols - p * W < W ? cols - p * W : W);
               Tile<T> tile;
-              tile.a = pack_a ? packed_a + (t - t0) * tile_rows * kk : a_tile(t);
+              tile.a = pack_a ? packed_a : a_tile(t);
               tile.lda = pack_a ? rows : g.lda;
               tile.layout = pack_a ? ALayout::columns : g.a_layout;
               tile.k = {&zero, 1, kk};

@@ -44,26 +44,36 @@ FNN_INLINE void transpose_square(Vec<T> (&r)[Vec<T>::N]) {
   }
 }
 
+// One square, of `rows` x `cols` numbers that count.
+template <class T, bool whole>
+FNN_INLINE void transpose_at(const T* x, int64_t ldx, int rows, int cols, T* y, int64_t ldy) {
+  constexpr int N = Vec<T>::N;
+  Vec<T> square[N];
+#pragma GCC unroll 16
+  for (int i = 0; i < N; ++i)
+    square[i] = whole ? Vec<T>::load(x + i * ldx) : i < rows ? Vec<T>::load(x + i * ldx, cols) : Vec<T>(0);
+  transpose_square(square);
+#pragma GCC unroll 16
+  for (int i = 0; i < N; ++i) {
+    if (whole)
+      square[i].store(y + i * ldy);
+    else if (i < cols)
+      square[i].store(y + i * ldy, rows);
+  }
+}
+
 // y[c * ldy + r] = x[r * ldx + c] for r < rows, c < cols.
 template <class T>
 void transpose_block(const T* x, int64_t ldx, int64_t rows, int64_t cols, T* y, int64_t ldy) {
   constexpr int N = Vec<T>::N;
-  int64_t r = 0;
-  for (; r + N <= rows; r += N) {
-    int64_t c = 0;
-    for (; c + N <= cols; c += N) {
-      Vec<T> square[N];
-#pragma GCC unroll 16
-      for (int i = 0; i < N; ++i) square[i] = Vec<T>::load(x + (r + i) * ldx + c);
-      transpose_square(square);
-#pragma GCC unroll 16
-      for (int i = 0; i < N; ++i) square[i].store(y + (c + i) * ldy + r);
+  for (int64_t r = 0; r < rows; r += N)
+    for (int64_t c = 0; c < cols; c += N) {
+      const int nr = static_cast<int>(rows - r < N ? rows - r : N), nc = static_cast<int>(cols - c < N ? cols - c : N);
+      const T* from = x + r * ldx + c;
+      T* to = y + c * ldy + r;
+      nr == N&& nc == N ? transpose_at<T, true>(from, ldx, N, N, to, ldy)
+                        : transpose_at<T, false>(from, ldx, nr, nc, to, ldy);
     }
-    for (; c < cols; ++c)
-      for (int i = 0; i < N; ++i) y[c * ldy + r + i] = x[(r + i) * ldx + c];
-  }
-  for (; r < rows; ++r)
-    for (int64_t c = 0; c < cols; ++c) y[c * ldy + r] = x[r * ldx + c];
 }
 
 // B (k, n) as panels of kTileCols columns, each (k, kTileCols), zero-padded: panel j at

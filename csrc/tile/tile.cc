@@ -13,32 +13,31 @@ void sized_tile(const Tile<T>& t) {
   const auto load = [&](const T* p, int j) {
     return j == NV - 1 && tail != N ? Vec<T>::load(p + j * N, tail) : Vec<T>::load(p + j * N);
   };
+  const Vec<T> zero(0);
+#pragma GCC unroll 4
+  for (int j = 0; j < NV; ++j) {
+    const Vec<T> start = t.bias && !t.accumulate ? load(t.bias, j) : zero;
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) acc[i][j] = start;
+  }
+  if (t.accumulate)  // C is read at the end, and has come from afar by then
+    for (int i = 0; i < MR; ++i)
+      for (int j = 0; j < NV; ++j) __builtin_prefetch(t.c + i * t.ldc + j * N, 1);
+  multiply_tile<T, MR, NV, layout>(t.a, t.lda, t.k, t.b, t.ldb, t.b_padded ? N : tail, acc);
   if (t.accumulate) {
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) acc[i][j] = load(t.c + i * t.ldc, j);
-  } else {
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) {
-      const Vec<T> start = t.bias ? load(t.bias, j) : Vec<T>(0);
-#pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i) acc[i][j] = start;
-    }
+      for (int j = 0; j < NV; ++j) acc[i][j] += load(t.c + i * t.ldc, j);
   }
-  multiply_tile<T, MR, NV, layout>(t.a, t.lda, t.k, t.b, t.ldb, t.b_padded ? N : tail, acc);
-  if (tail == N) {
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i)
+  for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) acc[i][j].store(t.c + i * t.ldc + j * N);
-  } else {
-#pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j)
-        j == NV - 1 ? acc[i][j].store(t.c + i * t.ldc + j * N, tail) : acc[i][j].store(t.c + i * t.ldc + j * N);
-  }
+    for (int j = 0; j < NV; ++j)
+      if (j == NV - 1 && tail != N)
+        acc[i][j].store(t.c + i * t.ldc + j * N, tail);
+      else
+        acc[i][j].store(t.c + i * t.ldc + j * N);
 }
 
 template <class T>

@@ -68,10 +68,9 @@ def _size(self: Tensor, dim: int | None = None) -> Any:
 
 
 def _integer(self: Tensor) -> int:
-    value = self.item()
-    if isinstance(value, float):
-        raise TypeError(f"[index] expected an integer tensor; got {self.dtype}")
-    return int(value)
+    if self.numel() != 1 or self.dtype in (_C.float32, _C.float64):
+        raise TypeError(f"[index] expected one integer; got {self.dtype} of shape {self.shape}")
+    return int(self.item())
 
 
 def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
@@ -103,6 +102,7 @@ Tensor.__int__ = lambda self: int(self.item())
 Tensor.__bool__ = lambda self: bool(self.item())
 Tensor.__index__ = _integer
 Tensor.__matmul__ = Tensor.matmul
+Tensor.__rmatmul__ = lambda self, other: _C.matmul(other, self)
 Tensor.__reduce__ = _reduce
 Tensor.__deepcopy__ = _deepcopy
 Tensor.size = _size

@@ -88,6 +88,8 @@ def gradcheck(
 
     before = [tensors[i].grad for i in checked]
     results = outputs()
+    if not any(o.requires_grad for o in results):
+        raise ValueError("[gradcheck] f must return a float64 tensor that depends on the inputs")
     cotangents = [rng.uniform(-1, 1, o.shape) for o in results]
     try:
         for i in checked:
@@ -104,9 +106,8 @@ def gradcheck(
 
     def weighted() -> float:
         with no_grad():
-            return float(
-                sum((o.numpy() * c).sum() for o, c in zip(outputs(), cotangents, strict=True))
-            )
+            values = [o.detach().numpy() for o in outputs()]
+        return float(sum((v * c).sum() for v, c in zip(values, cotangents, strict=True)))
 
     for i, grad in zip(checked, grads, strict=True):
         x = tensors[i].detach().numpy()

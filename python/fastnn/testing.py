@@ -8,6 +8,7 @@ gives with each value: the sum of the |terms| that were added up to it.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -79,8 +80,10 @@ class Case:
         made: dict[str, Array | None] = {}
         for name, maker in self.inputs.items():
             x = rng.standard_normal(maker) if isinstance(maker, tuple) else maker and maker(rng)
-            floating = x is not None and np.issubdtype(np.asarray(x).dtype, np.floating)
-            made[name] = np.asarray(x, dtype) if floating else x
+            if x is not None:  # the generator gives a number for a shape of ()
+                x = np.asarray(x)
+                x = x.astype(dtype) if _is(x, np.floating) else x
+            made[name] = x
         return made
 
 
@@ -101,7 +104,7 @@ class Spec:
     k: the tolerance is k * epsilon * scale.
     grad_k: the same for float32 gradients beside float64 ones, times the largest of them.
     bench: larger cases, to be timed. flops: called like the operation, gives their arithmetic;
-        backward counts twice that. bytes: the same for memory, all arrays once when None.
+        bytes: the same for memory.
     numpy, torch, jax: the operation in other libraries, as a dotted name below "numpy", "torch"
         and "jax" or a function, to be timed beside.
     """
@@ -131,25 +134,25 @@ class Spec:
 
     def call(self, *tensors: Any, **attrs: Any) -> list[Any]:
         """Runs the operation; its results as a list."""
-        from fastnn import _C
-
-        op = self.op or getattr(_C, self.name)
+        op = self.op or getattr(importlib.import_module("fastnn._C"), self.name)
         y = op(*tensors, **attrs)
         return list(y) if isinstance(y, (tuple, list)) else [y]
 
     def expected(self, case: Case, dtype: Any) -> list[tuple[Array, Array | None]]:
         """(value, scale) of every result, for the inputs as `dtype` holds them."""
-        arrays = case.arrays(dtype).values()
-        exact = [x.astype(float) if _is(x, np.floating) else x for x in arrays]
+        wide = [
+            x.astype(np.float64) if x is not None and _is(x, np.floating) else x
+            for x in case.arrays(dtype).values()
+        ]
         with np.errstate(all="ignore"):
-            value, scale = self.reference(*exact, **case.attrs)
+            value, scale = self.reference(*wide, **case.attrs)
         if isinstance(value, list):
             return list(zip(map(np.asarray, value), scale, strict=True))
         return [(np.asarray(value), scale)]
 
 
-def _is(x: Any, kind: Any) -> bool:
-    return x is not None and bool(np.issubdtype(np.asarray(x).dtype, kind))
+def _is(x: Array, kind: Any) -> bool:
+    return bool(np.issubdtype(x.dtype, kind))
 
 
 def exact(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -177,7 +180,8 @@ def load_specs(root: str | os.PathLike[str] | None = None) -> list[Spec]:
     specs = []
     for path in sorted((found / "csrc" / "ops").glob("*/spec.py")):
         module_spec = importlib.util.spec_from_file_location(f"spec_of_{path.parent.name}", path)
-        assert module_spec is not None and module_spec.loader is not None
+        assert module_spec
+        assert module_spec.loader
         module = importlib.util.module_from_spec(module_spec)
         before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         try:

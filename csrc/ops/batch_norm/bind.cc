@@ -38,8 +38,10 @@ Tensor batch_norm(const Tensor& input, const Tensor& running_mean, const Tensor&
   for (const Tensor* t : {&running_mean, &running_var})
     if (training && *t) {
       check(is_contiguous(**t), op, "running statistics must be contiguous, as they are updated in place");
-      begin_in_place(op, *t);
+      check_in_place(op, *t);
     }
+  for (const Tensor* t : {&running_mean, &running_var})
+    if (training && *t) begin_in_place(op, *t);
 
   const Tensor x = channels_innermost(input), y = empty_strided(x->shape, x->strides, x->dtype);
   const Tensor w = weight ? as_contiguous(weight) : weight, b = bias ? as_contiguous(bias) : bias;

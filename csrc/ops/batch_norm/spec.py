@@ -21,7 +21,8 @@ def batch_norm(
     mean, var = (x.mean(axes), x.var(axes)) if training else (running_mean, running_var)
     factor = (1 if w is None else w) / np.sqrt(var + eps)
     y = (x - channels(mean)) * channels(factor) + (0 if b is None else channels(b))
-    size = (abs(x) + abs(x).mean(axes, keepdims=True) + channels(abs(mean))) * channels(abs(factor))
+    typical = abs(x).sum(axes) / max(x.size // x.shape[1], 1)
+    size = (abs(x) + channels(typical) + channels(abs(mean))) * channels(abs(factor))
     values, scales = [y], [2 * size + (0 if b is None else channels(abs(b)))]
     if running_mean is not None:
         if training:
@@ -29,7 +30,7 @@ def batch_norm(
             running_mean = (1 - momentum) * running_mean + momentum * mean
             running_var = (1 - momentum) * running_var + momentum * var * count / (count - 1)
         values += [running_mean, running_var]
-        scales += [abs(running_mean) + abs(x).mean(axes), 2 * running_var]
+        scales += [abs(running_mean) + typical, 2 * running_var]
     return values, scales
 
 
@@ -85,6 +86,7 @@ SPECS = [
         k=8,
         grad_k=64,
         bench=[case("64 x 20 x 24 x 24", (64, 20, 24, 24), training=True)],
+        bytes=lambda x, *others, **attrs: 2 * x.nbytes,
         torch="nn.functional.batch_norm",
     )
 ]

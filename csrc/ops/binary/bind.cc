@@ -47,13 +47,15 @@ DType scalar_meets(DType t, const Scalar& s) {
   return DType::i64;
 }
 
+// Tensors of 0 dimensions widen others as little as numbers do, as long as both are of one kind.
+DType tensors_meet(const Tensor& a, const Tensor& b) {
+  const auto kind = [](DType t) { return t == DType::b8 ? 0 : is_floating(t) ? 2 : 1; };
+  if (kind(a->dtype) == kind(b->dtype) && (a->ndim() == 0) != (b->ndim() == 0)) return (a->ndim() == 0 ? b : a)->dtype;
+  return promote(a->dtype, b->dtype);
+}
+
 Tensor materialize(const char* op, const Operand& x, DType dtype) {
-  if (const Scalar* s = std::get_if<Scalar>(&x)) {
-    Tensor t = empty({}, dtype);
-    visit_all(dtype,
-              [&]<class T>() { *t->data<T>() = s->is_float ? static_cast<T>(s->value) : static_cast<T>(s->integer); });
-    return t;
-  }
+  if (const Scalar* s = std::get_if<Scalar>(&x)) return scalar_tensor(op, *s, dtype);
   return to(op, std::get<Tensor>(x), dtype);
 }
 
@@ -62,7 +64,7 @@ std::pair<Tensor, Tensor> operands(const char* op, const Operand& a, const Opera
   const Tensor* ta = std::get_if<Tensor>(&a);
   const Tensor* tb = std::get_if<Tensor>(&b);
   check<TypeError>(ta || tb, op, "expected at least one Tensor");
-  DType dtype = ta && tb ? promote((*ta)->dtype, (*tb)->dtype)
+  DType dtype = ta && tb ? tensors_meet(*ta, *tb)
                 : ta     ? scalar_meets((*ta)->dtype, std::get<Scalar>(b))
                          : scalar_meets((*tb)->dtype, std::get<Scalar>(a));
   if (floating && !is_floating(dtype)) dtype = DType::f32;
@@ -103,6 +105,7 @@ Tensor operand_grad(BinaryOp op, bool first, const Tensor& a, const Tensor& b, c
 Tensor arithmetic(BinaryOp op, const Operand& x, const Operand& z) {
   const char* label = kOpNames[static_cast<int>(op)];
   if (const Scalar* exponent = std::get_if<Scalar>(&z); op == BinaryOp::pow && exponent) {
+    check<TypeError>(std::holds_alternative<Tensor>(x), label, "expected at least one Tensor");
     const Tensor& base = std::get<Tensor>(x);
     const Tensor a = is_floating(base->dtype) ? base : to(label, base, DType::f32);
     return exponent->value == 2 ? apply_unary(UnaryOp::square, a) : apply_unary(UnaryOp::pow, a, exponent->value);
@@ -167,8 +170,7 @@ Tensor in_place(BinaryOp op, const Tensor& y, const Operand& x) {
                       "in place with an operand that requires a gradient works only inside no_grad()");
   begin_in_place(label, y);
   // An operand that overlaps y otherwise than element by element is read before it is written.
-  const bool overlaps = b->storage == y->storage && !(b->offset == y->offset && b->strides == y->strides);
-  run_binary(op, y, y, overlaps ? clone(b) : b);
+  run_binary(op, y, y, overlaps(*y, *b) ? clone(b) : b);
   return y;
 }
 

@@ -75,6 +75,7 @@ def arithmetic(name):
             Case("1 million", {"a": uniform(low, high, 1 << 20), "b": uniform(1, 2, 1 << 20)}),
             Case("a row repeats", {"a": uniform(low, high, 1024, 1000), "b": uniform(1, 2, 1000)}),
         ],
+        bytes=lambda a, b: 2 * a.nbytes + b.nbytes,
         numpy=numpy,
         torch=name,
         jax=f"numpy.{numpy}",

@@ -15,7 +15,7 @@ struct Padding {
 
 Padding parse_padding(const char* op, const std::variant<std::string, Pair>& padding) {
   if (const Pair* p = std::get_if<Pair>(&padding)) {
-    check(p->h >= 0 && p->w >= 0, op, "padding must not be negative; got ", *p);
+    check_window(op, "padding", *p, 0);
     return {false, *p};
   }
   const std::string& name = std::get<std::string>(padding);
@@ -45,8 +45,8 @@ ConvShape conv_shape(const char* op, const Tensor& x, const Tensor& w, Pair stri
   s.stride_h = stride.h, s.stride_w = stride.w;
   s.dilation_h = dilation.h, s.dilation_w = dilation.w;
   s.groups = groups;
-  check(stride.h > 0 && stride.w > 0, op, "stride must be positive; got ", stride);
-  check(dilation.h > 0 && dilation.w > 0, op, "dilation must be positive; got ", dilation);
+  check_window(op, "stride", stride, 1);
+  check_window(op, "dilation", dilation, 1);
   check(!padding.same || (stride.h == 1 && stride.w == 1), op, "padding='same' needs a stride of 1; got ", stride);
   check(groups > 0 && s.c % groups == 0 && s.o % groups == 0, op, "groups must divide the channels ", s.c, " and ", s.o,
         "; got ", groups);

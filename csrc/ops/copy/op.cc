@@ -12,23 +12,27 @@ namespace {
 
 // NaN, infinity and what the integer type cannot hold have no integer value.
 template <class To, class From>
-void check_integer_range(const char* op, const Tensor& x) {
-  const From* p = x->data<From>();
-  const int64_t n = x->numel();
-  const From lowest = static_cast<From>(std::numeric_limits<To>::min());
-  const From beyond = std::ldexp(From(1), std::numeric_limits<To>::digits);  // max + 1
-  for (int64_t i = 0; i < n; ++i)
-    check(p[i] > lowest - From(1) || p[i] == lowest ? p[i] < beyond : false, op, "cannot convert ", p[i], " to ",
-          name(dtype_of<To>::value));
+void check_integer_range(const char* op, const From* p, int64_t n) {
+  using Limits = std::numeric_limits<To>;
+  for (int64_t i = 0; i < n; ++i) {
+    bool fits;
+    if constexpr (std::is_floating_point_v<From>) {  // the bounds are exact in every floating type
+      const From beyond = std::ldexp(From(1), Limits::digits), lowest = static_cast<From>(Limits::min());
+      fits = (p[i] > lowest - From(1) || p[i] == lowest) && p[i] < beyond;
+    } else {
+      fits = static_cast<int64_t>(p[i]) >= Limits::min() && static_cast<int64_t>(p[i]) <= Limits::max();
+    }
+    check(fits, op, "cannot convert ", +p[i], " to ", name(dtype_of<To>::value));
+  }
 }
 
-void check_float_to_integer(const char* op, const Tensor& x, DType to) {
-  const auto from = [&]<class From>() {
-    if (to == DType::i64) check_integer_range<i64, From>(op, x);
-    if (to == DType::i32) check_integer_range<i32, From>(op, x);
-    if (to == DType::u8) check_integer_range<u8, From>(op, x);
-  };
-  x->dtype == DType::f32 ? from.operator()<f32>() : from.operator()<f64>();
+void check_integer_range(const char* op, const Tensor& dense, DType to) {
+  visit_all(dense->dtype, [&]<class From>() {
+    const From* p = dense->data<From>();
+    if (to == DType::i64) check_integer_range<i64>(op, p, dense->numel());
+    if (to == DType::i32) check_integer_range<i32>(op, p, dense->numel());
+    if (to == DType::u8) check_integer_range<u8>(op, p, dense->numel());
+  });
 }
 
 }  // namespace
@@ -60,6 +64,15 @@ Tensor filled(const Tensor& y, double value) {
 }  // namespace
 
 Tensor full(const Dims& shape, DType dtype, double value) { return filled(empty(shape, dtype), value); }
+Tensor scalar_tensor(const char* op, const Scalar& s, DType dtype) {
+  const Tensor t = empty({}, s.is_float ? DType::f64 : DType::i64);
+  if (s.is_float)
+    *t->data<f64>() = s.value;
+  else
+    *t->data<i64>() = s.integer;
+  return cast(op, t, dtype);
+}
+
 Tensor zeros(const Dims& shape, DType dtype) { return full(shape, dtype, 0); }
 Tensor full_like(const Tensor& x, double value) { return filled(empty_like(x), value); }
 
@@ -91,7 +104,7 @@ Tensor as_strided_like(const Tensor& x, const Dims& strides) {
 Tensor cast(const char* op, const Tensor& x, DType to) {
   if (x->dtype == to) return x;
   const Tensor dense = as_dense(x);
-  if (is_floating(x->dtype) && !is_floating(to) && to != DType::b8) check_float_to_integer(op, dense, to);
+  if (promote(x->dtype, to) != to && to != DType::b8 && !is_floating(to)) check_integer_range(op, dense, to);
   Tensor y = empty_like(dense, to);
   visit_all(x->dtype,
             [&]<class T>() { launch<kernel::cast>(CastArgs<T>{dense->data<T>(), y->raw(), to, y->numel()}); });

@@ -1,6 +1,7 @@
 // Copies, casts and fills, as the other operations use them.
 #pragma once
 
+#include "core/scalar.h"
 #include "core/tensor.h"
 
 namespace fnn {
@@ -10,8 +11,9 @@ Tensor clone(const Tensor& x);  // dense, same layout as x where x is dense
 Tensor full_like(const Tensor& x, double value);
 Tensor full(const Dims& shape, DType dtype, double value);
 Tensor zeros(const Dims& shape, DType dtype);
-Tensor cast(const char* op, const Tensor& x, DType to);  // x itself when it has the type
-void copy_into(const Tensor& y, const Tensor& x);        // same shape and dtype, any strides
+Tensor scalar_tensor(const char* op, const Scalar& s, DType dtype);  // of 0 dimensions; refuses what dtype cannot hold
+Tensor cast(const char* op, const Tensor& x, DType to);              // x itself when it has the type
+void copy_into(const Tensor& y, const Tensor& x);                    // same shape and dtype, any strides
 
 // x itself when it already has the layout, else a copy.
 Tensor as_contiguous(const Tensor& x);

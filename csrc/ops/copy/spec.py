@@ -18,6 +18,7 @@ def overwritten(x, src):
 
 FLOATS = ("float32", "float64")
 INTEGERS = ("int64", "int32", "uint8")
+WHOLE = np.arange(-5, 130)
 REST = ("float32", *INTEGERS)
 REAL = uniform(0, 200, 3, 43)
 
@@ -40,6 +41,7 @@ SPECS = [
         bench=[
             Case("64 x 20 x 24 x 24", {"x": (64, 20, 24, 24)}, {"memory_format": _C.channels_last})
         ],
+        bytes=lambda x, **attrs: 2 * x.nbytes,
     ),
     Spec(
         "clone",
@@ -62,7 +64,13 @@ SPECS = [
         + [Case("NaN is true", {"x": specials(35)}, {"dtype": "bool"}, grad=False)]
         + [Case("NaN stays", {"x": specials(35)}, {"dtype": "float32"}, grad=False)]
         + [
-            Case(f"{a} to {b}", {"x": given(np.arange(-5, 130).astype(a))}, {"dtype": b}, grad=False)
+            # What the other type cannot hold is refused, not wrapped (tests/test_errors.py).
+            Case(
+                f"{a} to {b}",
+                {"x": given((abs(WHOLE) % 256 if b == "uint8" else WHOLE).astype(a))},
+                {"dtype": b},
+                grad=False,
+            )
             for a in (*INTEGERS, "bool")
             for b in (*FLOATS, *INTEGERS, "bool")
         ],

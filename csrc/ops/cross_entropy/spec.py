@@ -21,9 +21,7 @@ def reduced(terms, scale, reduction, divisor):
     return terms.sum() / divisor, scale.sum() / divisor
 
 
-def cross_entropy(
-    x, t, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0
-):
+def cross_entropy(x, t, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
     x = last(x)
     classes = x.shape[-1]
     w = np.ones(classes) if weight is None else weight

@@ -9,10 +9,16 @@ namespace {
 
 using Tensors = std::vector<Tensor>;
 
+struct State {
+  const char* what;
+  const Tensors* list;
+  bool optional = false;  // may be empty: then the kernel does without
+};
+
 // All lists checked before any parameter changes; then f.operator()<T>(i, gradient) for each.
 template <class F>
 void for_each_parameter(const char* op, const Tensors& params, const Tensors& grads,
-                        std::initializer_list<std::pair<const char*, const Tensors*>> states, const F& f) {
+                        std::initializer_list<State> states, const F& f) {
   const auto check_list = [&](const char* what, const Tensors& list) {
     check(list.size() == params.size(), op, "expected ", params.size(), " ", what, "; got ", list.size());
     for (size_t i = 0; i < list.size(); ++i) {
@@ -30,8 +36,8 @@ void for_each_parameter(const char* op, const Tensors& params, const Tensors& gr
     check(params[i]->storage->writable, op, "params[", i, "] is in read-only memory");
   }
   check_list("grads", grads);
-  for (const auto& [what, list] : states) {
-    if (list->empty()) continue;
+  for (const auto& [what, list, optional] : states) {
+    if (optional && list->empty()) continue;
     check_list(what, *list);
     for (size_t i = 0; i < list->size(); ++i)
       check(as_strided_like((*list)[i], params[i]->strides) == (*list)[i], op, what, "[", i,
@@ -51,7 +57,7 @@ T* at(const Tensors& list, size_t i) {
 
 void sgd_step(const Tensors& p, const Tensors& g, const Tensors& buf, double lr, double momentum, double dampening,
               double weight_decay, bool nesterov, bool maximize) {
-  for_each_parameter("sgd", p, g, {{"momentum_buffers", &buf}}, [&]<class T>(size_t i, const T* grad) {
+  for_each_parameter("sgd", p, g, {{"momentum_buffers", &buf, true}}, [&]<class T>(size_t i, const T* grad) {
     launch<kernel::sgd>(SgdArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(buf, i), T(lr), T(momentum),
                                    T(1 - dampening), T(weight_decay), nesterov, maximize});
   });
@@ -64,7 +70,7 @@ void adam_step(const Tensors& p, const Tensors& g, const Tensors& m, const Tenso
   check(amsgrad != v_max.empty() || p.empty(), "adam", "max_exp_avg_sqs belongs to amsgrad");
   const double t = static_cast<double>(step);
   const double step_size = lr / (1 - std::pow(beta1, t)), bias2 = std::sqrt(1 - std::pow(beta2, t));
-  for_each_parameter("adam", p, g, {{"exp_avgs", &m}, {"exp_avg_sqs", &v}, {"max_exp_avg_sqs", &v_max}},
+  for_each_parameter("adam", p, g, {{"exp_avgs", &m}, {"exp_avg_sqs", &v}, {"max_exp_avg_sqs", &v_max, true}},
                      [&]<class T>(size_t i, const T* grad) {
                        launch<kernel::adam>(AdamArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(m, i), at<T>(v, i),
                                                         at<T>(v_max, i), T(beta1), T(1 - beta1), T(beta2), T(1 - beta2),
@@ -77,7 +83,8 @@ void rmsprop_step(const Tensors& p, const Tensors& g, const Tensors& s, const Te
                   double lr, double alpha, double eps, double weight_decay, double momentum, bool centered,
                   bool maximize) {
   check(centered != mean.empty() || p.empty(), "rmsprop", "grad_avgs belongs to centered");
-  for_each_parameter("rmsprop", p, g, {{"square_avgs", &s}, {"momentum_buffers", &buf}, {"grad_avgs", &mean}},
+  for_each_parameter("rmsprop", p, g,
+                     {{"square_avgs", &s}, {"momentum_buffers", &buf, true}, {"grad_avgs", &mean, true}},
                      [&]<class T>(size_t i, const T* grad) {
                        launch<kernel::rmsprop>(RmspropArgs<T>{
                            p[i]->numel(), p[i]->data<T>(), grad, at<T>(s, i), at<T>(buf, i), at<T>(mean, i), T(lr),

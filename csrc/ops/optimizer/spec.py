@@ -18,9 +18,7 @@ def sgd(p, g, buf, lr, momentum, dampening, weight_decay, nesterov, maximize):
     return [p - lr * (g + momentum * buf if nesterov else buf), buf]
 
 
-def adam(
-    p, g, m, v, top, step, lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize
-):
+def adam(p, g, m, v, top, step, lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize):
     g = gradient(p, g, 0 if decoupled else weight_decay, maximize)
     if decoupled:
         p = p - lr * weight_decay * p
@@ -95,6 +93,10 @@ def spec(name, formula, state, defaults, *changes, **options):
         layouts=False,  # parameters are dense, and so is their state
         k=8,
         bench=[case("1 million", 1 << 20, first_change, first_used)],
+        # all are read, and all but the gradient written
+        bytes=lambda p, g, *states, **attrs: (
+            2 * p.nbytes + g.nbytes + 2 * sum(s.nbytes for s in states if s is not None)
+        ),
     )
 
 

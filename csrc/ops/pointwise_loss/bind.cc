@@ -84,8 +84,9 @@ Tensor gaussian_nll(const Tensor& input, const Tensor& target, const Tensor& var
   // One variance for several values is spread out on the tape, so that its gradient is summed.
   Dims shape = var->shape;
   if (shape.size() + 1 == input->ndim()) shape.push_back(1);
-  check(broadcast_shapes(op, shape, input->shape) == input->shape && shape.size() == input->ndim(), op,
-        "expected var of shape ", input->shape, " or with a last size of 1; got ", var->shape);
+  bool fits = shape.size() == input->ndim();
+  for (int i = 0; fits && i < shape.size(); ++i) fits = shape[i] == 1 || shape[i] == input->shape[i];
+  check(fits, op, "expected var of shape ", input->shape, " or with a last size of 1; got ", var->shape);
   const Tensor wide = expand(reshape(var, shape), input->shape);
   visit_floating(op, "var", var->dtype, [&]<class T>() {
     const Tensor dense = as_dense(var);

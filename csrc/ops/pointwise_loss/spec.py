@@ -13,7 +13,7 @@ def reduced(f):
         terms, scale = f(x, t, *others, **attrs)
         if reduction == "none":
             return terms, scale
-        divisor = {"sum": 1, "mean": terms.size, "batchmean": x.shape[0] if x.ndim else 1}[reduction]
+        divisor = {"sum": 1, "mean": terms.size, "batchmean": len(np.atleast_1d(x))}[reduction]
         return np.sum(terms) / divisor, np.sum(scale) / divisor
 
     return reference
@@ -109,6 +109,7 @@ def spec(name, reference, cases, grad="xt", bench=None, **options):
         kernels=["pointwise_loss_fwd", "pointwise_loss_bwd"],
         grad=list(grad),
         bench=[Case("64 x 1000", {"x": x(64, 1000), "t": t(64, 1000)})],
+        bytes=lambda x, t, **attrs: x.nbytes + t.nbytes,
         torch=f"nn.functional.{name}",
         **options,
     )
@@ -116,6 +117,7 @@ def spec(name, reference, cases, grad="xt", bench=None, **options):
 
 NAN = one("NaN and infinity", (specials(7, 9), (7, 9)), grad=False, reduction="none")
 ONE_MEAN = one("nothing has no mean", ((0,), (0,)), grad=False)
+PROBABLE = uniform(0.1, 0.9, 5, 7), uniform(0, 1, 5, 7)
 LOGITS = given([np.nan, np.inf, 1e30, -1e30])
 EDGES = given([0.0, 1.0, 0.0, 1.0, 0.5, 1e-7]), given([0.0, 1.0, 1.0, 0.0, 0.0, 1.0])
 
@@ -153,8 +155,8 @@ SPECS = [
         [
             *cases(between(0.05, 0.95), between(0, 1)),
             one("certain", EDGES, grad=False, reduction="none"),
-            one("weights", (uniform(0.1, 0.9, 5, 7), uniform(0, 1, 5, 7), uniform(0, 2, 5, 7))),
-            one("a weight a column", (uniform(0.1, 0.9, 5, 7), uniform(0, 1, 5, 7), uniform(0, 2, 7))),
+            one("weights", (*PROBABLE, uniform(0, 2, 5, 7))),
+            one("a weight a column", (*PROBABLE, uniform(0, 2, 7))),
         ],
         bench=(between(0.1, 0.9), between(0, 1)),
         k=8,

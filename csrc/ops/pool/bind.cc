@@ -17,10 +17,7 @@ struct Options {
 
 int64_t output_size(const char* op, const char* axis, int64_t size, int64_t kernel, int64_t stride, int64_t pad,
                     int64_t dilation, bool ceil_mode) {
-  check(kernel > 0, op, "kernel_size must be positive; got ", kernel);
-  check(stride > 0, op, "stride must be positive; got ", stride);
-  check(dilation > 0, op, "dilation must be positive; got ", dilation);
-  check(pad >= 0 && 2 * pad <= kernel, op, "padding must be between 0 and half of kernel_size ", kernel, "; got ", pad);
+  check(2 * pad <= kernel, op, "padding must be at most half of kernel_size ", kernel, "; got ", pad);
   const int64_t span = dilation * (kernel - 1) + 1, room = size + 2 * pad - span;
   check(room >= 0, op, "kernel of ", axis, " ", span, " is larger than its padded input of ", size + 2 * pad);
   int64_t out = (room + (ceil_mode ? stride - 1 : 0)) / stride + 1;
@@ -29,6 +26,10 @@ int64_t output_size(const char* op, const char* axis, int64_t size, int64_t kern
 }
 
 PoolShape pool_shape(const char* op, const Tensor& x, const Options& o) {
+  check_window(op, "kernel_size", o.kernel, 1);
+  check_window(op, "stride", o.stride, 1);
+  check_window(op, "dilation", o.dilation, 1);
+  check_window(op, "padding", o.padding, 0);
   PoolShape s{x->shape[0], x->shape[1], x->shape[2],  x->shape[3],  0,
               0,           o.kernel.h,  o.kernel.w,   o.stride.h,   o.stride.w,
               o.padding.h, o.padding.w, o.dilation.h, o.dilation.w, false};
@@ -151,10 +152,10 @@ Tensor lp_pool2d(const Tensor& input, double p, Pair kernel, MaybePair stride, b
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& input, Pair output_size) {
-  check(output_size.h > 0 && output_size.w > 0, "adaptive_avg_pool2d", "output_size must be positive; got ",
-        output_size);
+  check_window("adaptive_avg_pool2d", "output_size", output_size, 1);
   return batched("adaptive_avg_pool2d", input, [&](const Tensor& x) {
     check(x->shape[2] > 0 && x->shape[3] > 0, "adaptive_avg_pool2d", "images must not be empty; got shape ", x->shape);
+    checked_numel("adaptive_avg_pool2d", {x->shape[0], x->shape[1], output_size.h, output_size.w}, itemsize(x->dtype));
     const PoolShape s{x->shape[0], x->shape[1], x->shape[2], x->shape[3], output_size.h, output_size.w, 1, 1, 1, 1,
                       0,           0,           1,           1,           true};
     return avg_pool("adaptive_avg_pool2d", x, s, false, 0);

@@ -71,6 +71,7 @@ SPECS = [
         kernels=["reduce_sum"],
         grad=["x"],
         bench=[*BENCH, over("everything", (1 << 20,))],
+        bytes=lambda x, **attrs: x.nbytes,
         numpy=lambda x, dim=None: np.sum(x, dim),
         torch="sum",
     ),
@@ -90,6 +91,7 @@ SPECS = [
             kernels=["reduce_max", "reduce_max_bwd"],
             grad=["x"],
             bench=BENCH,
+            bytes=lambda x, **attrs: x.nbytes,
             torch=name,
         )
         for name, values, positions in [("max", np.max, np.argmax), ("min", np.min, np.argmin)]

@@ -46,6 +46,7 @@ SPECS = [
         kernels=["softmax_fwd", "softmax_bwd"],
         grad=["x"],
         bench=BENCH,
+        bytes=lambda x, **attrs: 2 * x.nbytes,
         torch=f.__name__,
     )
     for f in (softmax, log_softmax)

@@ -12,8 +12,13 @@ struct SoftmaxRow {
 
 template <class T>
 FNN_INLINE SoftmaxRow<T> softmax_row(const T* x, int64_t n) {
+  Vec<T> tops(x[0]);
   T top = x[0];
-  for (int64_t i = 1; i < n; ++i) top = x[i] > top || x[i] != x[i] ? x[i] : top;
+  const auto larger = [](auto v, auto best) { return select((v > best) | (v != v), v, best); };  // NaN wins
+  int64_t i = 0;
+  for (; i + Vec<T>::N <= n; i += Vec<T>::N) tops = larger(Vec<T>::load(x + i), tops);
+  for (int j = 0; j < Vec<T>::N; ++j) top = larger(T(tops.v[j]), top);
+  for (; i < n; ++i) top = larger(x[i], top);
   Vec<T> total(0);
   const Vec<T> shift(top);
   for_vec<T>(0, n, [&](auto at) {

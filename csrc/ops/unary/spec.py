@@ -65,6 +65,7 @@ def spec(name, reference, low=-3.0, high=3.0, attrs=None, **options):
         kernels=["unary_fwd", "unary_bwd"],
         grad=["x"],
         bench=bench,
+        bytes=lambda x, **attrs: 2 * x.nbytes,
         **options,
     )
 

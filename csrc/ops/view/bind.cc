@@ -129,7 +129,8 @@ Tensor slice(const Tensor& x, int dim, int64_t start, int64_t size, int64_t step
   });
 }
 
-Tensor index_one(const Tensor& x, int& dim, py::handle key) {
+// `dim` of x is dimension `axis` of the tensor that is indexed.
+Tensor index_one(const Tensor& x, int& dim, int axis, py::handle key) {
   if (PySlice_Check(key.ptr())) {
     Py_ssize_t start, stop, step;
     if (PySlice_Unpack(key.ptr(), &start, &stop, &step) < 0) throw py::error_already_set();
@@ -139,8 +140,10 @@ Tensor index_one(const Tensor& x, int& dim, py::handle key) {
   }
   check<TypeError>(PyIndex_Check(key.ptr()) && !PyBool_Check(key.ptr()), "index",
                    "expected an int, a slice or an integer array; got ", std::string(py::str(py::type::of(key))));
-  const int64_t i = key.cast<int64_t>(), n = x->shape[dim];
-  check<IndexError>(i >= -n && i < n, "index", i, " is out of range for dimension ", dim, " of size ", n);
+  const Py_ssize_t i = PyNumber_AsSsize_t(key.ptr(), PyExc_IndexError);
+  if (i == -1 && PyErr_Occurred()) throw py::error_already_set();
+  const int64_t n = x->shape[dim];
+  check<IndexError>(i >= -n && i < n, "index", i, " is out of range for dimension ", axis, " of size ", n);
   return slice(x, dim, i < 0 ? i + n : i, 1, 1, true);
 }
 
@@ -150,8 +153,8 @@ Tensor index_view(const Tensor& x, py::handle key) {
   check<IndexError>(static_cast<int>(keys.size()) <= x->ndim(), "index", keys.size(), " indices for a tensor of ",
                     x->ndim(), " dimensions");
   Tensor y = x;
-  int dim = 0;
-  for (py::handle k : keys) y = index_one(y, dim, k);
+  int dim = 0, axis = 0;
+  for (py::handle k : keys) y = index_one(y, dim, axis++, k);
   return y;
 }
 
@@ -160,18 +163,23 @@ bool is_array(py::handle key) {
 }
 
 py::object getitem(py::handle self, py::handle key) {
-  if (is_array(key)) return py::module_::import("fastnn._C").attr("index_select")(self, 0, key);
+  if (is_array(key)) {
+    const bool list = py::isinstance<py::list>(key);
+    const py::object index =
+        list ? py::module_::import("numpy").attr("asarray")(key) : py::reinterpret_borrow<py::object>(key);
+    return py::module_::import("fastnn._C").attr("index_select")(self, 0, index);
+  }
   return py::cast(index_view(self.cast<Tensor>(), key));
 }
 
 void setitem(const Tensor& x, py::handle key, const Operand& value) {
-  begin_in_place("setitem", x);
+  check<TypeError>(!is_array(key), "setitem", "expected ints and slices; got an array");
   const Tensor target = index_view(alias(x), key);
   Tensor v;
   if (const Scalar* s = std::get_if<Scalar>(&value)) {
     check<TypeError>(is_floating(x->dtype) || !s->is_float, "setitem", "a float cannot be put into a tensor of dtype ",
                      name(x->dtype));
-    v = full({}, x->dtype, s->value);
+    v = scalar_tensor("setitem", *s, x->dtype);
   } else {
     v = std::get<Tensor>(value);
     check<TypeError>(promote(x->dtype, v->dtype) == x->dtype, "setitem", "a value of dtype ", name(v->dtype),
@@ -180,12 +188,8 @@ void setitem(const Tensor& x, py::handle key, const Operand& value) {
   }
   check(broadcast_shapes("setitem", target->shape, v->shape) == target->shape, "setitem", "a value of shape ", v->shape,
         " does not fit ", target->shape);
-  copy_into(target, v->storage == x->storage ? clone(v) : v);
-}
-
-// Shapes are given as one tuple or as separate ints.
-Dims dims_of(const py::args& args) {
-  return args.size() == 1 ? py::cast<Dims>(args[0]) : py::cast<Dims>(py::object(args));
+  begin_in_place("setitem", x);
+  copy_into(target, overlaps(*target, *v) ? clone(v) : v);
 }
 
 }  // namespace
@@ -201,6 +205,8 @@ Tensor expand(const Tensor& x, Dims shape) {
   check(lead >= 0, "expand", "cannot expand shape ", x->shape, " to ", shape);
   for (int i = 0; i < shape.size(); ++i)
     if (shape[i] == -1 && i >= lead) shape[i] = x->shape[i - lead];
+  for (int64_t s : shape) check(s >= 0, "expand", "cannot expand shape ", x->shape, " to ", shape);
+  checked_numel("expand", shape, itemsize(x->dtype));
   check(broadcast_shapes("expand", x->shape, shape) == shape, "expand", "cannot expand shape ", x->shape, " to ",
         shape);
   return viewed("expand", x, alias(x, shape, broadcast_strides(*x, shape), x->offset),
@@ -233,19 +239,19 @@ Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1) {
 void bind_view(py::module_& m) {
   TensorClass cls(m.attr("Tensor"));
   cls.def(
-      "reshape", [](const Tensor& x, const py::args& shape) { return reshape(x, dims_of(shape)); },
+      "reshape", [](const Tensor& x, const py::args& shape) { return reshape(x, sizes("reshape", shape)); },
       "Same elements, new shape (one size may be -1); a view where strides allow, else a copy.");
   cls.def(
-      "view", [](const Tensor& x, const py::args& shape) { return view(x, dims_of(shape)); },
+      "view", [](const Tensor& x, const py::args& shape) { return view(x, sizes("view", shape)); },
       "As reshape, but raises a ValueError where a copy would be needed.");
   cls.def(
       "view_as", [](const Tensor& x, const Tensor& other) { return view(x, other->shape); }, required("other"),
       "A view in the shape of other.");
   cls.def(
-      "permute", [](const Tensor& x, const py::args& order) { return permute(x, dims_of(order)); },
+      "permute", [](const Tensor& x, const py::args& order) { return permute(x, sizes("permute", order)); },
       "A view with the dimensions in another order.");
   cls.def(
-      "expand", [](const Tensor& x, const py::args& shape) { return expand(x, dims_of(shape)); },
+      "expand", [](const Tensor& x, const py::args& shape) { return expand(x, sizes("expand", shape)); },
       "A view that repeats dimensions of size 1; -1 keeps a size.");
   cls.def_property_readonly("T", [](const Tensor& x) {
     check(x->ndim() == 2, "T", "needs a 2-d tensor; got shape ", x->shape);

@@ -259,7 +259,8 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients; with `set_to_none=False` sets them to zero in place."""
         if set_to_none:
-            return clear_grads(list(self.parameters()))
+            clear_grads(list(self.parameters()))
+            return
         for parameter in self.parameters():
             if parameter.grad is not None:
                 parameter.grad.zero_()

@@ -1,0 +1,1 @@
+"""Benchmarks of fastnn beside NumPy, PyTorch and JAX: `python -m bench --help`."""
