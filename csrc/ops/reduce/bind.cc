@@ -14,7 +14,7 @@ namespace {
 
 // x as (outer, reduced, inner) in memory, and the layout of the result with sizes of 1
 // where a dimension was reduced.
-struct Reduction {
+struct Layout {
   Tensor x;
   int64_t outer = 1, reduced = 1, inner = 1;
   Dims shape, strides;
@@ -22,14 +22,14 @@ struct Reduction {
 
 using Mask = bool[kMaxDims];
 
-Reduction plan(const Tensor& x, const Mask& reduce) {
+Layout plan(const Tensor& x, const Mask& reduce) {
   const int n = x->ndim();
   int order[kMaxDims];  // by decreasing stride when dense, so that a channels-last sum copies nothing
   for (int i = 0; i < n; ++i) order[i] = i;
   bool dense = is_dense(*x);
   if (dense) std::stable_sort(order, order + n, [&](int a, int b) { return x->strides[a] > x->strides[b]; });
 
-  Reduction out;
+  Layout out;
   int runs = 0;
   for (int k = 0; k < n; ++k) runs += reduce[order[k]] && x->shape[order[k]] != 1 && (k == 0 || !reduce[order[k - 1]]);
   if (!dense || runs > 1) {  // reduced dimensions last, in a copy
@@ -65,7 +65,7 @@ Reduction plan(const Tensor& x, const Mask& reduce) {
   return out;
 }
 
-Tensor squeeze(const Tensor& y, const Mask& reduce) {
+Tensor drop_reduced(const Tensor& y, const Mask& reduce) {
   Tensor out = alias(y);
   for (int i = y->ndim() - 1; i >= 0; --i)
     if (reduce[i]) {
@@ -87,7 +87,7 @@ void fill_mask(const char* op, const Tensor& x, const std::optional<Dims>& dims,
 
 // Keeps the reduced dimensions as sizes of 1.
 Tensor sum_over(const Tensor& x, const Mask& reduce, bool mean) {
-  const Reduction r = plan(x, reduce);
+  const Layout r = plan(x, reduce);
   const Tensor y = empty_strided(r.shape, r.strides, x->dtype);
   const auto run = [&]<class T>() {
     const T scale = mean ? T(1) / static_cast<T>(r.reduced) : T(1);
@@ -121,7 +121,7 @@ Tensor sum_or_mean(const Tensor& input, const std::optional<Dims>& dims, bool ke
   Mask reduce;
   fill_mask(op, x, dims, reduce);
   const Tensor kept = sum_over(x, reduce, mean);
-  const Tensor y = keepdim ? kept : squeeze(kept, reduce);
+  const Tensor y = keepdim ? kept : drop_reduced(kept, reduce);
   return record(op, {&x}, y, [&] {
     std::vector<bool> flags(reduce, reduce + kMaxDims);
     const double scale = mean ? static_cast<double>(y->numel()) / static_cast<double>(x->numel()) : 1.0;
@@ -138,7 +138,7 @@ Tensor sum_or_mean(const Tensor& input, const std::optional<Dims>& dims, bool ke
 std::pair<Tensor, Tensor> max_over(const char* op, const Tensor& x, const Mask& reduce, bool keepdim, bool minimum) {
   for (int i = 0; i < x->ndim(); ++i)
     check(!reduce[i] || x->shape[i] > 0, op, "has no value over an empty dimension; got shape ", x->shape);
-  const Reduction r = plan(x, reduce);
+  const Layout r = plan(x, reduce);
   Tensor y = empty_strided(r.shape, r.strides, x->dtype);
   Tensor index = empty_strided(r.shape, r.strides, DType::i64);
   if (y->numel() > 0)
@@ -148,8 +148,8 @@ std::pair<Tensor, Tensor> max_over(const char* op, const Tensor& x, const Mask& 
             ReduceMaxArgs<T>{r.x->data<T>(), y->data<T>(), index->data<i64>(), r.outer, r.reduced, r.inner, minimum});
     });
   if (!keepdim) {
-    y = squeeze(y, reduce);
-    index = squeeze(index, reduce);
+    y = drop_reduced(y, reduce);
+    index = drop_reduced(index, reduce);
   }
   const auto values = record(op, {&x}, y, [&] {
     return [op, index = Saved(index), dense = r.x->strides, r_outer = r.outer, r_reduced = r.reduced, r_inner = r.inner,
