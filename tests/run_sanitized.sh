@@ -13,4 +13,5 @@ site=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 # The stage comes first on the path, before any installed fastnn.
 export PYTHONPATH="$stage:$site" ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \
-  python -m pytest -q -x -p no:cacheprovider tests/test_ops.py tests/test_tensor.py tests/test_errors.py "${@:2}"
+  python -m pytest -q -x -p no:cacheprovider --capture=sys tests/test_ops.py tests/test_tensor.py tests/test_errors.py \
+  -k "not fork" "${@:2}"

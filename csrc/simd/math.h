@@ -35,7 +35,8 @@ constexpr double kInverseFactorial[] = {
 template <class T>
 FNN_INLINE Vec<T> exp2_int(typename Vec<T>::Mask n) {
   using B = FloatBits<T>;
-  return typename Vec<T>::Raw((n + B::kBias) << B::kMantissa);
+  using Bits = typename Vec<T>::Bits;
+  return typename Vec<T>::Raw((Bits(n) + B::kBias) << B::kMantissa);
 }
 
 // x = n ln 2 + r with |r| <= ln 2 / 2: gives exp(r) - 1 by Taylor's series, and n.
@@ -43,9 +44,10 @@ template <class T>
 FNN_INLINE Vec<T> exp_reduced(Vec<T> x, typename Vec<T>::Mask& n) {
   using B = FloatBits<T>;
   using Mask = typename Vec<T>::Mask;
+  using Bits = typename Vec<T>::Bits;
   const Vec<T> shifted = x * Vec<T>(T(1.4426950408889634)) + Vec<T>(B::kRound);
   const Vec<T> whole = shifted - Vec<T>(B::kRound);
-  n = Mask(shifted.v) - Mask(Vec<T>(B::kRound).v);
+  n = Mask(Bits(shifted.v) - Bits(Vec<T>(B::kRound).v));
   const Vec<T> r = (x - whole * Vec<T>(B::kLn2Hi)) - whole * Vec<T>(B::kLn2Lo);
   auto p = Vec<T>(kInverseFactorial[B::kTaylor]);
 #pragma GCC unroll 16
@@ -97,11 +99,12 @@ FNN_INLINE Vec<T> log(Vec<T> x) {
   const Mask small = x < V(B::kTiny);  // subnormal: scaled up first
   const V scaled = select(small, x * V(B::kScaleUp), x);
   // Subtracting sqrt(1/2)'s bits makes the exponent field the k wanted.
-  const Mask bits = Mask(scaled.v);
-  const Mask sqrt_half = Mask(V(T(0.70710678118654752440)).v);
-  const Mask k_bits = (bits - sqrt_half) >> B::kMantissa;
+  using Bits = typename V::Bits;
+  const Bits bits = Bits(scaled.v);
+  const Bits sqrt_half = Bits(V(T(0.70710678118654752440)).v);
+  const Bits k_bits = Bits(Mask(bits - sqrt_half) >> B::kMantissa);
   const V m = typename V::Raw(bits - (k_bits << B::kMantissa));
-  V k = typename V::Raw(k_bits + Mask(V(B::kRound).v));
+  V k = typename V::Raw(k_bits + Bits(V(B::kRound).v));
   k = k - V(B::kRound) - select(small, V(T(B::kScaleUpBits)), V(T(0)));
   const V f = m - V(T(1)), s = f / (V(T(2)) + f), z = s * s;
   // 2 atanh(s) = 2s + s R(z), R by minimax (FreeBSD's e_log.c, SunPro 1993).

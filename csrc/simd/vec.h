@@ -27,10 +27,12 @@ struct IntOf;
 template <>
 struct IntOf<float> {
   using type = int32_t;
+  using bits = uint32_t;
 };
 template <>
 struct IntOf<double> {
   using type = int64_t;
+  using bits = uint64_t;
 };
 
 template <class T>
@@ -39,7 +41,8 @@ struct Vec {
   using Scalar = T;
   using Int = typename IntOf<T>::type;
   typedef T Raw __attribute__((vector_size(kVecBytes)));
-  typedef Int Mask __attribute__((vector_size(kVecBytes)));  // lanes of 0 or -1
+  typedef Int Mask __attribute__((vector_size(kVecBytes)));                      // lanes of 0 or -1
+  typedef typename IntOf<T>::bits Bits __attribute__((vector_size(kVecBytes)));  // where arithmetic may wrap around
 
   Raw v;
 
