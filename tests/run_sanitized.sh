@@ -13,5 +13,6 @@ site=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 # The stage comes first on the path, before any installed fastnn.
 export PYTHONPATH="$stage:$site" ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \
-  python -m pytest -q -x -p no:cacheprovider --capture=sys tests/test_ops.py tests/test_tensor.py tests/test_errors.py \
+  python -m pytest -q -x -p no:cacheprovider --capture=sys tests/test_ops.py tests/test_tensor_*.py tests/test_autograd.py \
+  tests/test_random.py tests/test_threads.py tests/test_errors_*.py tests/test_beside_numpy.py \
   -k "not fork" "${@:2}"

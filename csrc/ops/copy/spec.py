@@ -64,7 +64,7 @@ SPECS = [
         + [Case("NaN is true", {"x": specials(35)}, {"dtype": "bool"}, grad=False)]
         + [Case("NaN stays", {"x": specials(35)}, {"dtype": "float32"}, grad=False)]
         + [
-            # What the other type cannot hold is refused, not wrapped (tests/test_errors.py).
+            # What the other type cannot hold is refused, not wrapped (tests/test_errors_value.py).
             Case(
                 f"{a} to {b}",
                 {"x": given((abs(WHOLE) % 256 if b == "uint8" else WHOLE).astype(a))},
