@@ -82,6 +82,7 @@ PYBIND11_MODULE(_C, m) {
   for (int i = 0; i < kDTypes; ++i) m.attr(kDTypeInfo[i].name) = dtype_object(static_cast<DType>(i));
 
   bind_tensor(m);
+  bind_plan(m);
   bind_convert(m);
   bind_factories(m);
 #define FNN_BIND(op) bind_##op(m);

@@ -26,11 +26,13 @@ std::shared_ptr<Node> node_of(const Tensor& x) {
 void accumulate(Node& node, const Tensor& dy) {
   const Tensor leaf = node.leaf.lock();
   if (!leaf) return;
+  if (observer) observer->grad_changes(leaf, false);
   if (leaf->grad) {
     add_(leaf->grad, dy);
   } else {
     // dy may be shared (with the caller's gradient, or another leaf): then it is copied.
-    const bool sole = dy.use_count() == 1 && dy->storage.use_count() == 1 && is_dense(*dy);
+    const long owners = observer ? 2 : 1;  // a recorder holds all memory
+    const bool sole = dy.use_count() == 1 && dy->storage.use_count() == owners && is_dense(*dy);
     leaf->grad = sole ? dy : clone(dy);
   }
 }

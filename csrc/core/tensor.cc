@@ -4,6 +4,8 @@
 
 namespace fnn {
 
+thread_local Observer* observer = nullptr;
+
 bool is_contiguous(const TensorImpl& t) {
   int64_t expected = 1;
   for (int i = t.ndim() - 1; i >= 0; --i) {
@@ -64,6 +66,7 @@ Tensor empty_strided(const Dims& shape, const Dims& strides, DType dtype) {
   auto storage = std::make_shared<Storage>();
   storage->data = allocate(bytes);
   storage->bytes = bytes;
+  if (observer) observer->made(storage);
   t->storage = std::move(storage);
   t->shape = shape;
   t->strides = strides;

@@ -7,6 +7,7 @@
 
 #include "core/dtype.h"
 #include "core/error.h"
+#include "core/observer.h"
 #include "core/shape.h"
 
 namespace fnn {
@@ -38,7 +39,10 @@ struct TensorImpl {
   int64_t numel() const { return fnn::numel(shape); }
   bool is_leaf() const;
 
-  void* raw() const { return static_cast<char*>(storage->data.get()) + offset * static_cast<int64_t>(itemsize(dtype)); }
+  void* raw() const {
+    if (observer) observer->used(storage);
+    return static_cast<char*>(storage->data.get()) + offset * static_cast<int64_t>(itemsize(dtype));
+  }
   template <class T>
   T* data() const {
     return static_cast<T*>(raw());

@@ -25,23 +25,4 @@ struct KernelTable {
 // The table of the chosen instruction set.
 const KernelTable& kernels();
 
-namespace kernel {
-#define FNN_GET(name, Args, T) \
-  static Kernel<Args<T>> get(const KernelTable& table, const Args<T>*) { return table.name##_##T; }
-#define FNN_KERNEL(name, Args, ...)                \
-  struct name {                                    \
-    static constexpr const char* label = #name;    \
-    FNN_FOR_EACH(FNN_GET, name, Args, __VA_ARGS__) \
-  };
-#include "fnn_kernels.inc"
-#undef FNN_KERNEL
-#undef FNN_GET
-}  // namespace kernel
-
-// The one place where kernels are started: what happens here is all that a step does.
-template <class K, class Args>
-void launch(const Args& args) {
-  K::get(kernels(), &args)(cpu_stream(), args);
-}
-
 }  // namespace fnn

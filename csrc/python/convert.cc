@@ -39,6 +39,7 @@ std::string obstacle(const py::array& array) {
 }
 
 Tensor wrap(const char* op, const py::array& array) {
+  refuse_while_recording("an array that is made into a tensor");
   auto t = std::make_shared<TensorImpl>();
   t->dtype = dtype_of_array(op, array);
   check(array.ndim() <= kMaxDims, op, "at most ", kMaxDims, " dimensions are supported; got ", array.ndim());
@@ -97,6 +98,7 @@ Tensor from_numpy_or_copy(const char* op, const py::array& array) {
 }
 
 py::array to_numpy(const Tensor& x) {
+  refuse_while_recording("numpy(): the values of a tensor");
   check<RuntimeError>(!x->requires_grad, "numpy", "a tensor that requires a gradient has none: use detach().numpy()");
   std::vector<py::ssize_t> shape, strides;
   for (int i = 0; i < x->ndim(); ++i) {
@@ -109,6 +111,7 @@ py::array to_numpy(const Tensor& x) {
 }
 
 py::capsule to_dlpack(const Tensor& x) {
+  refuse_while_recording("__dlpack__(): the values of a tensor");
   check<RuntimeError>(!x->requires_grad, "__dlpack__",
                       "a tensor that requires a gradient cannot be exported: use detach()");
   check(x->storage->writable, "__dlpack__", "read-only memory cannot be exported");
@@ -130,6 +133,7 @@ py::capsule to_dlpack(const Tensor& x) {
 }
 
 Tensor from_dlpack(const py::object& source) {
+  refuse_while_recording("from_dlpack()");
   check<TypeError>(py::hasattr(source, "__dlpack__"), "from_dlpack", "expected an object with __dlpack__; got ",
                    std::string(py::str(py::type::of(source))));
   if (py::hasattr(source, "__dlpack_device__")) {

@@ -18,6 +18,7 @@ Tensor from_dlpack(const py::object& source);
 
 void bind_convert(py::module_& m);
 void bind_factories(py::module_& m);
+void bind_plan(py::module_& m);
 void bind_tensor(py::module_& m);
 
 }  // namespace fnn

@@ -1,12 +1,14 @@
 // The Tensor class as Python sees it; operations add their own methods (ops/*/bind.cc).
 #include "autograd/tape.h"
 #include "ops/copy/op.h"
+#include "plan/plan.h"
 #include "python/convert.h"
 
 namespace fnn {
 namespace {
 
 py::object item(const Tensor& x) {
+  refuse_while_recording("item(): the value of a tensor");
   check(x->numel() == 1, "item", "needs a tensor of one element; got shape ", x->shape);
   return visit_all(x->dtype, [&]<class T>() { return py::object(py::cast(*x->data<T>())); });
 }
@@ -16,7 +18,9 @@ void set_requires_grad(const Tensor& x, bool on) {
                    name(x->dtype));
   check<RuntimeError>(on || x->is_leaf() || !x->requires_grad, "requires_grad",
                       "can only be turned off on a leaf; use detach()");
+  if (x->requires_grad == on) return;
   x->requires_grad = on;
+  if (x->is_leaf()) forget_plans();
 }
 
 void set_grad(const Tensor& x, const Tensor& grad) {
@@ -24,11 +28,14 @@ void set_grad(const Tensor& x, const Tensor& grad) {
     check(grad->shape == x->shape, "grad", "expected shape ", x->shape, "; got ", grad->shape);
     check<TypeError>(grad->dtype == x->dtype, "grad", "expected dtype ", name(x->dtype), "; got ", name(grad->dtype));
   }
+  if (observer && x->grad != grad) observer->grad_changes(x, !grad);
   x->grad = grad;
 }
 
 void set_data(const Tensor& x, const Tensor& values) {
   check(values != nullptr, "data", "expected a Tensor; got None");
+  refuse_while_recording("assigning .data");
+  forget_plans();
   check<RuntimeError>(x->is_leaf() || !x->requires_grad, "data", "can only be set on a leaf");
   check<TypeError>(!x->requires_grad || is_floating(values->dtype), "data",
                    "a tensor that requires a gradient must be float; got ", name(values->dtype));
@@ -103,6 +110,7 @@ void bind_tensor(py::module_& m) {
       [](const std::vector<Tensor>& tensors) {
         for (const Tensor& t : tensors) {
           check(t != nullptr, "clear_grads", "expected Tensors; got None");
+          if (observer) observer->grad_changes(t, true);
           t->grad = nullptr;
         }
       },

@@ -6,11 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/inline.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
-
-#define FNN_INLINE inline __attribute__((always_inline))
 
 namespace fnn::FNN_ISA {
 

@@ -73,6 +73,7 @@ from fastnn._C import (
 )
 from fastnn._tensor import device
 from fastnn.autograd import enable_grad, gradcheck, no_grad
+from fastnn.compile import compile
 from fastnn.config import show_config
 
 from fastnn import nn, optim  # isort: skip - they use what stands above
@@ -88,6 +89,7 @@ __all__ = [
     "channels_last",
     "clamp",
     "clip",
+    "compile",
     "contiguous_format",
     "cos",
     "device",

@@ -15,11 +15,22 @@ struct BatchNormFwdArgs {
   const T* w;                     // (c) or null
   const T* b;                     // (c) or null
   T* y;                           // (rows, c)
-  T* mean;                        // (c): written while training, else read
-  T* inverse_std;                 // (c): the same; 1 / sqrt(var + eps)
-  T *running_mean, *running_var;  // (c) each or null
+  T *mean, *inverse_std;          // (c) each: what x was normalised by
+  T *running_mean, *running_var;  // (c) each; null while training without them
   bool training;
   T momentum, eps;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, rows * c);
+    v.in(w, c);
+    v.in(b, c);
+    v.out(y, rows * c);
+    v.out(mean, c);
+    v.out(inverse_std, c);
+    v.inout(running_mean, c);
+    v.inout(running_var, c);
+  }
 };
 
 // With xhat = (x - mean) inverse_std and g = dy w inverse_std:
@@ -35,6 +46,18 @@ struct BatchNormBwdArgs {
   T* dx;                        // (rows, c) or null
   T *dw, *db;                   // (c) each
   bool training;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, rows * c);
+    v.in(w, c);
+    v.in(mean, c);
+    v.in(inverse_std, c);
+    v.in(dy, rows * c);
+    v.out(dx, rows * c);
+    v.out(dw, c);
+    v.out(db, c);
+  }
 };
 
 }  // namespace fnn

@@ -1,10 +1,8 @@
 #include "autograd/tape.h"
-#include "isa/kernels.h"
+#include "plan/launch.h"
 #include "ops/copy/op.h"
 #include "ops/view/op.h"
 #include "python/casters.h"
-
-#include <cmath>
 
 namespace fnn {
 namespace {
@@ -45,22 +43,18 @@ Tensor batch_norm(const Tensor& input, const Tensor& running_mean, const Tensor&
 
   const Tensor x = channels_innermost(input), y = empty_strided(x->shape, x->strides, x->dtype);
   const Tensor w = weight ? as_contiguous(weight) : weight, b = bias ? as_contiguous(bias) : bias;
-  const Tensor mean = training ? empty({c}, x->dtype) : as_contiguous(running_mean);
-  const Tensor inverse_std = empty({c}, x->dtype);
+  const Tensor mean = empty({c}, x->dtype), inverse_std = empty({c}, x->dtype);
+  const Tensor old_mean = running_mean ? as_contiguous(running_mean) : Tensor();
+  const Tensor old_var = running_var ? as_contiguous(running_var) : Tensor();
   visit_floating(op, "input", x->dtype, [&]<class T>() {
     const auto ptr = [](const Tensor& t) { return t ? t->data<T>() : nullptr; };
-    if (!training) {
-      const Tensor var = as_contiguous(running_var);
-      for (int64_t i = 0; i < c; ++i)
-        inverse_std->data<T>()[i] = T(1) / std::sqrt(var->data<T>()[i] + static_cast<T>(eps));
-    }
-    launch<kernel::batch_norm_fwd>(BatchNormFwdArgs<T>{
-        rows, c, ptr(x), ptr(w), ptr(b), ptr(y), ptr(mean), ptr(inverse_std), training ? ptr(running_mean) : nullptr,
-        training ? ptr(running_var) : nullptr, training, static_cast<T>(momentum), static_cast<T>(eps)});
+    launch<kernel::batch_norm_fwd>(BatchNormFwdArgs<T>{rows, c, ptr(x), ptr(w), ptr(b), ptr(y), ptr(mean),
+                                                       ptr(inverse_std), ptr(old_mean), ptr(old_var), training,
+                                                       static_cast<T>(momentum), static_cast<T>(eps)});
   });
   return record(op, {&input, &weight, &bias}, y, [&] {
-    return [op, rows, c, training, sx = Saved(x), sw = w ? Saved(w) : Saved(), has_w = w != nullptr,
-            mean = training ? mean : clone(mean), inverse_std](const Tensor& dy, Grads& dx) {
+    return [op, rows, c, training, sx = Saved(x), sw = w ? Saved(w) : Saved(), has_w = w != nullptr, mean, inverse_std](
+               const Tensor& dy, Grads& dx) {
       const Tensor& x = sx.get(op);
       const Tensor w = has_w ? sw.get(op) : Tensor();
       const Tensor g = as_strided_like(dy, x->strides);

@@ -52,6 +52,11 @@ void batch_norm_fwd(Stream& s, const BatchNormFwdArgs<T>& a) {
       if (a.running_var) a.running_var[i] += a.momentum * (sum / (n - T(1)) - a.running_var[i]);
       a.inverse_std[i] = T(1) / sqrt(sum / n + a.eps);
     }
+  } else {
+    for (int64_t i = 0; i < c; ++i) {
+      a.mean[i] = a.running_mean[i];
+      a.inverse_std[i] = T(1) / sqrt(a.running_var[i] + a.eps);
+    }
   }
   for_each_row<T>(s, a.rows, c, [&](int64_t r, auto at) {
     Vec<T> scale = at.load(a.inverse_std);

@@ -14,6 +14,13 @@ struct BinaryArgs {
   const T* a;
   const T* b;
   BinaryOp op;
+
+  template <class V>
+  void visit(V& v) {
+    v.out(y, shape.numel());
+    v.in(a, shape.numel());
+    v.in(b, shape.numel());
+  }
 };
 
 enum class CompareOp { eq, ne, lt, le, gt, ge };
@@ -26,6 +33,13 @@ struct CompareArgs {
   const T* a;
   const T* b;
   CompareOp op;
+
+  template <class V>
+  void visit(V& v) {
+    v.out(y, shape.numel());
+    v.in(a, shape.numel());
+    v.in(b, shape.numel());
+  }
 };
 
 }  // namespace fnn

@@ -4,7 +4,7 @@
 
 #include "autograd/tape.h"
 #include "core/iterate.h"
-#include "isa/kernels.h"
+#include "plan/launch.h"
 #include "ops/copy/op.h"
 #include "ops/reduce/op.h"
 #include "ops/unary/op.h"

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "core/inline.h"
+
 namespace fnn {
 
 // Sizes of a convolution. `c` and `o` count all groups' channels.
@@ -13,6 +15,11 @@ struct ConvShape {
   int64_t top, left, bottom, right;  // padding
   int64_t groups;
   int64_t ws[4];  // strides of the weight's (o, c / groups, kh, kw)
+
+  FNN_INLINE int64_t inputs() const { return n * h * w * c; }
+  FNN_INLINE int64_t outputs() const { return n * oh * ow * o; }
+  FNN_INLINE int64_t weights() const { return o * (c / groups) * kh * kw; }
+  FNN_INLINE double flops() const { return 2.0 * outputs() * (c / groups) * kh * kw; }
 };
 
 // y[n, oy, ox, o] = b[o] + sum over ky, kx, c of
@@ -24,6 +31,15 @@ struct Conv2dFwdArgs {
   const T* w;  // (o, c / groups, kh, kw) in the strides s.ws
   const T* b;  // (o) or null
   T* y;        // (n, oh, ow, o)
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, s.inputs());
+    v.in(w, s.weights());
+    v.in(b, s.o);
+    v.out(y, s.outputs());
+  }
+  double flops() const { return s.flops(); }
 };
 
 // Reads x and w, never y.
@@ -36,6 +52,17 @@ struct Conv2dBwdArgs {
   T* dx;        // (n, h, w, c) or null
   T* dw;        // strides s.ws, or null
   T* db;        // (o) or null
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, s.inputs());
+    v.in(w, s.weights());
+    v.in(dy, s.outputs());
+    v.out(dx, s.inputs());
+    v.out(dw, s.weights());
+    v.out(db, s.o);
+  }
+  double flops() const { return s.flops() * ((dx ? 1 : 0) + (dw ? 1 : 0)); }
 };
 
 }  // namespace fnn

@@ -1,5 +1,5 @@
 #include "autograd/tape.h"
-#include "isa/kernels.h"
+#include "plan/launch.h"
 #include "ops/copy/op.h"
 #include "ops/view/op.h"
 #include "python/casters.h"

@@ -11,6 +11,12 @@ struct CopyArgs {
   StridedShape<2> shape;  // arrays y, x
   T* y;
   const T* x;
+
+  template <class V>
+  void visit(V& v) {
+    v.out(y, shape.numel());
+    v.in(x, shape.numel());
+  }
 };
 
 // y[i] = To(x[i]) over n contiguous elements; to bool is x != 0.
@@ -20,6 +26,12 @@ struct CastArgs {
   void* y;        // (n) of type `to`
   DType to;
   int64_t n;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, n);
+    v.out_bytes(y, n * static_cast<int64_t>(itemsize(to)));
+  }
 };
 
 // x[i] = value
@@ -28,6 +40,11 @@ struct FillArgs {
   T* x;  // (n)
   T value;
   int64_t n;
+
+  template <class V>
+  void visit(V& v) {
+    v.out(x, n);
+  }
 };
 
 }  // namespace fnn

@@ -5,35 +5,45 @@
 
 #include "autograd/tape.h"
 #include "core/iterate.h"
-#include "isa/kernels.h"
+#include "plan/launch.h"
 
 namespace fnn {
 namespace {
 
 // NaN, infinity and what the integer type cannot hold have no integer value.
-template <class To, class From>
-void check_integer_range(const char* op, const From* p, int64_t n) {
-  using Limits = std::numeric_limits<To>;
-  for (int64_t i = 0; i < n; ++i) {
-    bool fits;
-    if constexpr (std::is_floating_point_v<From>) {  // the bounds are exact in every floating type
-      const From beyond = std::ldexp(From(1), Limits::digits), lowest = static_cast<From>(Limits::min());
-      fits = (p[i] > lowest - From(1) || p[i] == lowest) && p[i] < beyond;
-    } else {
-      fits = static_cast<int64_t>(p[i]) >= Limits::min() && static_cast<int64_t>(p[i]) <= Limits::max();
-    }
-    check(fits, op, "cannot convert ", +p[i], " to ", name(dtype_of<To>::value));
-  }
-}
+template <class From>
+struct IntegerRange {
+  const char* op;
+  const From* x;  // (n)
+  int64_t n;
+  DType to;
 
-void check_integer_range(const char* op, const Tensor& dense, DType to) {
-  visit_all(dense->dtype, [&]<class From>() {
-    const From* p = dense->data<From>();
-    if (to == DType::i64) check_integer_range<i64>(op, p, dense->numel());
-    if (to == DType::i32) check_integer_range<i32>(op, p, dense->numel());
-    if (to == DType::u8) check_integer_range<u8>(op, p, dense->numel());
-  });
-}
+  void check() const {
+    if (to == DType::i64) check_all<i64>();
+    if (to == DType::i32) check_all<i32>();
+    if (to == DType::u8) check_all<u8>();
+  }
+  template <class V>
+  void visit(V& v) {
+    v.in(x, n);
+  }
+
+ private:
+  template <class To>
+  void check_all() const {
+    using Limits = std::numeric_limits<To>;
+    for (int64_t i = 0; i < n; ++i) {
+      bool fits;
+      if constexpr (std::is_floating_point_v<From>) {  // the bounds are exact in every floating type
+        const From beyond = std::ldexp(From(1), Limits::digits), lowest = static_cast<From>(Limits::min());
+        fits = (x[i] > lowest - From(1) || x[i] == lowest) && x[i] < beyond;
+      } else {
+        fits = static_cast<int64_t>(x[i]) >= Limits::min() && static_cast<int64_t>(x[i]) <= Limits::max();
+      }
+      fnn::check(fits, op, "cannot convert ", +x[i], " to ", name(to));
+    }
+  }
+};
 
 }  // namespace
 
@@ -104,7 +114,9 @@ Tensor as_strided_like(const Tensor& x, const Dims& strides) {
 Tensor cast(const char* op, const Tensor& x, DType to) {
   if (x->dtype == to) return x;
   const Tensor dense = as_dense(x);
-  if (promote(x->dtype, to) != to && to != DType::b8 && !is_floating(to)) check_integer_range(op, dense, to);
+  if (promote(x->dtype, to) != to && to != DType::b8 && !is_floating(to))
+    visit_all(x->dtype,
+              [&]<class T>() { launch<value_check>(IntegerRange<T>{op, dense->data<T>(), dense->numel(), to}); });
   Tensor y = empty_like(dense, to);
   visit_all(x->dtype,
             [&]<class T>() { launch<kernel::cast>(CastArgs<T>{dense->data<T>(), y->raw(), to, y->numel()}); });

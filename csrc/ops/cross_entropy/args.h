@@ -25,6 +25,17 @@ struct CrossEntropyArgs {
   T* row_loss;  // (n): the result when there is no reduction
   T* loss;      // (1) or null
   T* dx;        // (n, classes), scaled as the reduction asks; null when no gradient is wanted
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, n * classes);
+    v.in(target, n);
+    v.in(probabilities, n * classes);
+    v.in(weight, classes);
+    v.out(row_loss, n);
+    v.out(loss, 1);
+    v.out(dx, n * classes);
+  }
 };
 
 // dx = saved * dy, one dy a row or one for all: what is left for backward to do.
@@ -35,6 +46,13 @@ struct ScaleRowsArgs {
   const T* dy;  // (n), or (1) when single
   bool single;
   T* dx;  // (n, width)
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, n * width);
+    v.in(dy, single ? 1 : n);
+    v.out(dx, n * width);
+  }
 };
 
 // y[i] = -weight[t] x[i, t], x being log-probabilities; reductions as above.
@@ -48,6 +66,15 @@ struct NllFwdArgs {
   Reduction reduction;
   T* row_loss;  // (n)
   T* loss;      // (1) or null
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, n * classes);
+    v.in(target, n);
+    v.in(weight, classes);
+    v.out(row_loss, n);
+    v.out(loss, 1);
+  }
 };
 
 // dx[i, t] = -weight[t] dy / divisor, 0 elsewhere. Reads no values of x.
@@ -60,6 +87,14 @@ struct NllBwdArgs {
   Reduction reduction;
   const T* dy;  // (n), or (1) with a reduction
   T* dx;        // (n, classes)
+
+  template <class V>
+  void visit(V& v) {
+    v.in(target, n);
+    v.in(weight, classes);
+    v.in(dy, reduction == Reduction::none ? n : 1);
+    v.out(dx, n * classes);
+  }
 };
 
 }  // namespace fnn

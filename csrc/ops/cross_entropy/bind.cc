@@ -1,7 +1,7 @@
 #include "ops/cross_entropy/op.h"
 
 #include "autograd/tape.h"
-#include "isa/kernels.h"
+#include "plan/launch.h"
 #include "ops/copy/op.h"
 #include "ops/view/op.h"
 #include "python/casters.h"
@@ -27,6 +27,23 @@ Dims target_shape(const Tensor& x) {
   return shape;
 }
 
+template <class T>
+struct TargetRange {
+  const char* op;
+  const T* target;  // (n)
+  int64_t n, classes, ignore_index;
+
+  void check() const {
+    for (int64_t i = 0; i < n; ++i)
+      fnn::check<IndexError>((target[i] >= 0 && target[i] < classes) || target[i] == ignore_index, op, "target ",
+                             target[i], " is out of range for ", classes, " classes");
+  }
+  template <class V>
+  void visit(V& v) {
+    v.in(target, n);
+  }
+};
+
 Tensor checked_targets(const char* op, const Tensor& input, const Tensor& target, int64_t ignore_index) {
   check<TypeError>(!is_floating(target->dtype) && target->dtype != DType::b8, op,
                    "class targets must be integers; got ", name(target->dtype));
@@ -34,10 +51,7 @@ Tensor checked_targets(const char* op, const Tensor& input, const Tensor& target
         input->shape, "; got ", target->shape);
   const int64_t classes = input->shape[input->ndim() == 1 ? 0 : 1];
   const Tensor t = as_contiguous(cast(op, target, DType::i64));
-  const i64* p = t->data<i64>();
-  for (int64_t i = 0, n = t->numel(); i < n; ++i)
-    check<IndexError>((p[i] >= 0 && p[i] < classes) || p[i] == ignore_index, op, "target ", p[i],
-                      " is out of range for ", classes, " classes");
+  launch<value_check>(TargetRange<i64>{op, t->data<i64>(), t->numel(), classes, ignore_index});
   return t;
 }
 

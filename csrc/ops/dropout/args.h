@@ -15,6 +15,12 @@ struct DropoutArgs {
   int64_t n;
   PhiloxKey key;
   double p;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, n);
+    v.out(y, n);
+  }
 };
 
 }  // namespace fnn

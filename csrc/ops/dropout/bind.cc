@@ -1,16 +1,23 @@
 #include "autograd/tape.h"
 #include "core/random.h"
-#include "isa/kernels.h"
+#include "plan/launch.h"
 #include "ops/copy/op.h"
 #include "python/casters.h"
 
 namespace fnn {
 namespace {
 
-Tensor apply_mask(const Tensor& x, double p, PhiloxKey key) {
+// Forward draws the key of the mask, backward takes the same.
+using SharedKey = std::shared_ptr<PhiloxKey>;
+
+Tensor apply_mask(const Tensor& x, double p, const SharedKey& key, bool draw) {
   Tensor y = empty_like(x);
   visit_floating("dropout", "input", x->dtype, [&]<class T>() {
-    launch<kernel::dropout>(DropoutArgs<T>{x->data<T>(), y->data<T>(), x->numel(), key, p});
+    launch<kernel::dropout>(DropoutArgs<T>{x->data<T>(), y->data<T>(), x->numel(), {}, p},
+                            [key, draw](DropoutArgs<T>& a) {
+                              if (draw) *key = reserve_random(a.n);
+                              a.key = *key;
+                            });
   });
   return y;
 }
@@ -20,10 +27,10 @@ Tensor dropout(const Tensor& input, double p, bool training) {
   visit_floating("dropout", "input", input->dtype, []<class T>() {});
   if (!training || p == 0) return input;
   const Tensor x = as_dense(input);
-  const PhiloxKey key = reserve_random(x->numel());
-  return record("dropout", {&input}, apply_mask(x, p, key), [&] {
+  const auto key = std::make_shared<PhiloxKey>();
+  return record("dropout", {&input}, apply_mask(x, p, key, true), [&] {
     return [p, key, strides = x->strides](const Tensor& dy, Grads& dx) {
-      dx[0] = apply_mask(as_strided_like(dy, strides), p, key);
+      dx[0] = apply_mask(as_strided_like(dy, strides), p, key, false);
     };
   });
 }

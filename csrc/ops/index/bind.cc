@@ -1,10 +1,30 @@
+#include "ops/index/op.h"
+
 #include "autograd/tape.h"
-#include "isa/kernels.h"
+#include "plan/launch.h"
 #include "ops/copy/op.h"
 #include "python/casters.h"
 
 namespace fnn {
 namespace {
+
+template <class T>
+struct RowRange {
+  const T* index;  // (n)
+  int64_t n, rows;
+
+  void check() const {
+    for (int64_t i = 0; i < n; ++i)
+      fnn::check<IndexError>(index[i] >= -rows && index[i] < rows, "index_select", "index ", index[i],
+                             " is out of range for ", rows, " rows");
+  }
+  template <class V>
+  void visit(V& v) {
+    v.in(index, n);
+  }
+};
+
+}  // namespace
 
 Tensor index_select(const Tensor& input, int64_t dim, const Tensor& index) {
   check(dim == 0, "index_select", "only dim 0 is supported; got ", dim);
@@ -12,14 +32,8 @@ Tensor index_select(const Tensor& input, int64_t dim, const Tensor& index) {
   check<TypeError>(index->dtype == DType::i64 || index->dtype == DType::i32, "index_select",
                    "index must be int64 or int32; got ", name(index->dtype));
   const Tensor at = as_contiguous(cast("index_select", index, DType::i64));
-  const Tensor wrapped = clone(at);
   const int64_t rows = input->shape[0], count = at->numel();
-  i64* p = wrapped->data<i64>();
-  for (int64_t j = 0; j < count; ++j) {
-    check<IndexError>(p[j] >= -rows && p[j] < rows, "index_select", "index ", p[j], " is out of range for ", rows,
-                      " rows");
-    if (p[j] < 0) p[j] += rows;
-  }
+  launch<value_check>(RowRange<i64>{at->data<i64>(), count, rows});
   const Tensor x = as_contiguous(input);
   Dims shape = at->shape;
   int64_t width = 1;
@@ -28,10 +42,10 @@ Tensor index_select(const Tensor& input, int64_t dim, const Tensor& index) {
     width *= x->shape[i];
   }
   const Tensor y = empty(shape, x->dtype);
-  launch<kernel::gather_rows>(
-      GatherRowsArgs<u8>{x->data<u8>(), p, y->data<u8>(), count, width * static_cast<int64_t>(itemsize(x->dtype))});
+  launch<kernel::gather_rows>(GatherRowsArgs<u8>{x->data<u8>(), at->data<i64>(), y->data<u8>(), rows, count,
+                                                 width * static_cast<int64_t>(itemsize(x->dtype))});
   return record("index_select", {&input}, y, [&] {
-    return [at = Saved(wrapped), from = x->shape, count, width](const Tensor& dy, Grads& dx) {
+    return [at = Saved(at), from = x->shape, count, width](const Tensor& dy, Grads& dx) {
       const Tensor g = as_contiguous(dy);
       dx[0] = empty(from, dy->dtype);
       visit_floating("index_select", "input", dy->dtype, [&]<class T>() {
@@ -41,8 +55,6 @@ Tensor index_select(const Tensor& input, int64_t dim, const Tensor& index) {
     };
   });
 }
-
-}  // namespace
 
 void bind_index(py::module_& m) {
   def_op(m, "index_select", &index_select,

@@ -6,10 +6,13 @@
 
 namespace fnn::FNN_ISA {
 
+FNN_INLINE int64_t from_start(int64_t index, int64_t rows) { return index < 0 ? index + rows : index; }
+
 template <class T>
 void gather_rows(Stream& s, const GatherRowsArgs<T>& a) {
   parallel_for(s, a.count, 131072 / (a.width + 1) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t j = begin; j < end; ++j) __builtin_memcpy(a.y + j * a.width, a.x + a.index[j] * a.width, a.width);
+    for (int64_t j = begin; j < end; ++j)
+      __builtin_memcpy(a.y + j * a.width, a.x + from_start(a.index[j], a.rows) * a.width, a.width);
   });
 }
 
@@ -20,7 +23,7 @@ void scatter_rows(Stream& s, const ScatterRowsArgs<T>& a) {
     for (int64_t r = 0; r < a.rows; ++r)
       for (int64_t i = begin; i < end; ++i) a.dx[r * a.width + i] = T(0);
     for (int64_t j = 0; j < a.count; ++j) {
-      T* dx = a.dx + a.index[j] * a.width;
+      T* dx = a.dx + from_start(a.index[j], a.rows) * a.width;
       const T* dy = a.dy + j * a.width;
       for (int64_t i = begin; i < end; ++i) dx[i] += dy[i];
     }

@@ -17,6 +17,15 @@ struct LinearFwdArgs {
   T* y;        // (n, out)
   bool has_activation;
   UnaryOp activation;  // one whose slope is computed from y
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, n * in);
+    v.in(w, out * in);
+    v.in(b, out);
+    v.out(y, n * out);
+  }
+  double flops() const { return 2.0 * n * in * out; }
 };
 
 // With g = dy act'(y):  dx = g w,  dw = g^T x,  db = column sums of g.
@@ -34,6 +43,19 @@ struct LinearBwdArgs {
   T* db;        // (out) or null
   bool has_activation;
   UnaryOp activation;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, n * in);
+    v.in(w, out * in);
+    if (has_activation) v.in(y, n * out);
+    v.in(dy, n * out);
+    v.out(g, n * out);
+    v.out(dx, n * in);
+    v.out(dw, out * in);
+    v.out(db, out);
+  }
+  double flops() const { return 2.0 * n * in * out * ((dx ? 1 : 0) + (dw ? 1 : 0)); }
 };
 
 }  // namespace fnn

@@ -17,6 +17,14 @@ struct MatmulArgs {
   bool b_transposed;
   T* c;  // (batch, m, n)
   int64_t ldc, c_step;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(a, batch * m * k);
+    v.in(b, batch * k * n);
+    v.out(c, batch * m * n);
+  }
+  double flops() const { return 2.0 * batch * m * n * k; }
 };
 
 }  // namespace fnn

@@ -4,19 +4,42 @@
 
 namespace fnn {
 
-// One step of one parameter, elementwise and in place. In all of them
+constexpr int kUpdateTensors = 16;  // parameters that one call updates
+
+// Parameters, their gradients and State tensors a parameter, which all lie in memory alike.
+template <class T, int State>
+struct Parameters {
+  int count;
+  int64_t n[kUpdateTensors];
+  T* p[kUpdateTensors];             // (n[i])
+  const T* grad[kUpdateTensors];    // (n[i])
+  T* state[State][kUpdateTensors];  // (n[i]) each, or null
+
+  template <class V>
+  void visit(V& v) {
+    for (int i = 0; i < count; ++i) {
+      v.inout(p[i], n[i]);
+      v.in(grad[i], n[i]);
+      for (int k = 0; k < State; ++k) v.inout(state[k][i], n[i]);
+    }
+  }
+};
+
+// One step, elementwise and in place. In all of them
 // g = (maximize ? -grad : grad) + weight_decay p, unless the decay is decoupled.
 
 // buf = momentum buf + (1 - dampening) g;  p -= lr (nesterov ? g + momentum buf : buf).
 // Sutskever et al., "On the importance of initialization and momentum", 2013.
 template <class T>
 struct SgdArgs {
-  int64_t n;
-  T* p;                                 // (n)
-  const T* grad;                        // (n)
-  T* buf;                               // (n) or null without momentum
+  Parameters<T, 1> on;                  // buf, null without momentum
   T lr, momentum, fresh, weight_decay;  // fresh = 1 - dampening, rounded once; so below
   bool nesterov, maximize;
+
+  template <class V>
+  void visit(V& v) {
+    on.visit(v);
+  }
 };
 
 // m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= step_size m / (sqrt(v) / bias2 + eps),
@@ -24,47 +47,55 @@ struct SgdArgs {
 // (p -= lr weight_decay p first): Loshchilov and Hutter, 2019.
 template <class T>
 struct AdamArgs {
-  int64_t n;
-  T* p;                                                                       // (n)
-  const T* grad;                                                              // (n)
-  T *m, *v, *v_max;                                                           // (n) each; v_max with amsgrad only
+  Parameters<T, 3> on;                                                        // m, v; v_max with amsgrad only
   T beta1, fresh1, beta2, fresh2, eps, weight_decay, kept, step_size, bias2;  // kept = 1 - lr weight_decay
   bool decoupled, maximize;
+
+  template <class V>
+  void visit(V& v) {
+    on.visit(v);
+  }
 };
 
 // s = alpha s + (1 - alpha) g^2;  d = sqrt(s - mean^2 when centered) + eps;
 // p -= lr g / d, or buf = momentum buf + g / d;  p -= lr buf. Tieleman and Hinton, 2012.
 template <class T>
 struct RmspropArgs {
-  int64_t n;
-  T* p;               // (n)
-  const T* grad;      // (n)
-  T *s, *buf, *mean;  // (n) each; buf with momentum, mean with centered only
+  Parameters<T, 3> on;  // s; buf with momentum, mean with centered only
   T lr, alpha, fresh, eps, weight_decay, momentum;
   bool maximize;
+
+  template <class V>
+  void visit(V& v) {
+    on.visit(v);
+  }
 };
 
 // s += g^2;  p -= lr g / (sqrt(s) + eps). Duchi, Hazan and Singer, 2011.
 template <class T>
 struct AdagradArgs {
-  int64_t n;
-  T* p;           // (n)
-  const T* grad;  // (n)
-  T* s;           // (n)
+  Parameters<T, 1> on;  // s
   T lr, eps, weight_decay;
   bool maximize;
+
+  template <class V>
+  void visit(V& v) {
+    on.visit(v);
+  }
 };
 
 // s = rho s + (1 - rho) g^2;  d = g sqrt(delta + eps) / sqrt(s + eps);
 // delta = rho delta + (1 - rho) d^2;  p -= lr d. Zeiler, 2012.
 template <class T>
 struct AdadeltaArgs {
-  int64_t n;
-  T* p;           // (n)
-  const T* grad;  // (n)
-  T *s, *delta;   // (n) each
+  Parameters<T, 2> on;  // s, delta
   T lr, rho, fresh, eps, weight_decay;
   bool maximize;
+
+  template <class V>
+  void visit(V& v) {
+    on.visit(v);
+  }
 };
 
 }  // namespace fnn

@@ -1,5 +1,5 @@
-#include "isa/kernels.h"
 #include "ops/copy/op.h"
+#include "plan/launch.h"
 #include "python/casters.h"
 
 #include <cmath>
@@ -9,16 +9,27 @@ namespace {
 
 using Tensors = std::vector<Tensor>;
 
+// The options of all optimizers and the steps done. Python writes here when an option
+// changes, so that a recorded step sees it too.
+struct Hyper {
+  double lr = 0, lr_decay = 0, momentum = 0, dampening = 0, weight_decay = 0, beta1 = 0, beta2 = 0, eps = 0, alpha = 0,
+         rho = 0;
+  bool nesterov = false, decoupled = false, maximize = false;
+  int64_t step = 0;
+};
+using SharedHyper = std::shared_ptr<Hyper>;
+
 struct State {
   const char* what;
   const Tensors* list;
   bool optional = false;  // may be empty: then the kernel does without
 };
 
-// All lists checked before any parameter changes; then f.operator()<T>(i, gradient) for each.
-template <class F>
-void for_each_parameter(const char* op, const Tensors& params, const Tensors& grads,
-                        std::initializer_list<State> states, const F& f) {
+// Checks all lists before any parameter changes; then counts the step and launches K for the
+// parameters of each dtype, kUpdateTensors at a time. fill(args, options) prepares a call.
+template <class K, template <class> class Args, class F>
+void update(const char* op, const Tensors& params, const Tensors& grads, const std::vector<State>& states,
+            const SharedHyper& hyper, const F& fill) {
   const auto check_list = [&](const char* what, const Tensors& list) {
     check(list.size() == params.size(), op, "expected ", params.size(), " ", what, "; got ", list.size());
     for (size_t i = 0; i < list.size(); ++i) {
@@ -29,7 +40,6 @@ void for_each_parameter(const char* op, const Tensors& params, const Tensors& gr
     }
   };
   for (size_t i = 0; i < params.size(); ++i) {
-    check<TypeError>(params[i] != nullptr, op, "params[", i, "] is None");
     check<TypeError>(params[i] != nullptr, op, "params[", i, "] is None");
     visit_floating(op, "params", params[i]->dtype, []<class T>() {});
     check(is_dense(*params[i]), op, "params[", i, "] must be dense in memory; got strides ", params[i]->strides);
@@ -43,92 +53,142 @@ void for_each_parameter(const char* op, const Tensors& params, const Tensors& gr
       check(as_strided_like((*list)[i], params[i]->strides) == (*list)[i], op, what, "[", i,
             "] must be laid out in memory as its parameter");
   }
-  for (size_t i = 0; i < params.size(); ++i) {
-    ++params[i]->storage->version;
-    const Tensor g = as_strided_like(grads[i], params[i]->strides);
-    visit_floating(op, "params", params[i]->dtype, [&]<class T>() { f.template operator()<T>(i, g->data<T>()); });
-  }
+
+  bool first = true;
+  const auto update_all = [&]<class T>() {
+    Args<T> args{};
+    Tensors held;  // gradients that had to be copied
+    const auto flush = [&] {
+      if (args.on.count == 0) return;
+      launch<K>(args, [fill, hyper, first](Args<T>& a) {
+        if (first) ++hyper->step;
+        fill(a, *hyper);
+      });
+      args.on.count = 0;
+      first = false;
+    };
+    for (size_t i = 0; i < params.size(); ++i) {
+      if (params[i]->dtype != dtype_of<T>::value || params[i]->numel() == 0) continue;
+      ++params[i]->storage->version;
+      held.push_back(as_strided_like(grads[i], params[i]->strides));
+      const int at = args.on.count++;
+      args.on.n[at] = params[i]->numel();
+      args.on.p[at] = params[i]->template data<T>();
+      args.on.grad[at] = held.back()->template data<T>();
+      for (size_t k = 0; k < states.size(); ++k)
+        args.on.state[k][at] = states[k].list->empty() ? nullptr : (*states[k].list)[i]->template data<T>();
+      if (args.on.count == kUpdateTensors) flush();
+    }
+    flush();
+  };
+  update_all.template operator()<f32>();
+  update_all.template operator()<f64>();
 }
 
-template <class T>
-T* at(const Tensors& list, size_t i) {
-  return list.empty() ? nullptr : list[i]->data<T>();
-}
-
-void sgd_step(const Tensors& p, const Tensors& g, const Tensors& buf, double lr, double momentum, double dampening,
-              double weight_decay, bool nesterov, bool maximize) {
-  for_each_parameter("sgd", p, g, {{"momentum_buffers", &buf, true}}, [&]<class T>(size_t i, const T* grad) {
-    launch<kernel::sgd>(SgdArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(buf, i), T(lr), T(momentum),
-                                   T(1 - dampening), T(weight_decay), nesterov, maximize});
-  });
+// `fresh_buffers` take the gradient itself, undampened.
+void sgd_step(const Tensors& p, const Tensors& g, const Tensors& buf, const SharedHyper& hyper, bool fresh_buffers) {
+  update<kernel::sgd, SgdArgs>("sgd", p, g, {{"momentum_buffers", &buf, true}}, hyper,
+                               [fresh_buffers]<class T>(SgdArgs<T>& a, const Hyper& h) {
+                                 a.lr = T(h.lr);
+                                 a.momentum = T(h.momentum);
+                                 a.fresh = fresh_buffers ? T(1) : T(1 - h.dampening);
+                                 a.weight_decay = T(h.weight_decay);
+                                 a.nesterov = h.nesterov;
+                                 a.maximize = h.maximize;
+                               });
 }
 
 void adam_step(const Tensors& p, const Tensors& g, const Tensors& m, const Tensors& v, const Tensors& v_max,
-               int64_t step, double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled,
-               bool amsgrad, bool maximize) {
-  check(step > 0, "adam", "step counts from 1; got ", step);
-  check(amsgrad != v_max.empty() || p.empty(), "adam", "max_exp_avg_sqs belongs to amsgrad");
-  const double t = static_cast<double>(step);
-  const double step_size = lr / (1 - std::pow(beta1, t)), bias2 = std::sqrt(1 - std::pow(beta2, t));
-  for_each_parameter("adam", p, g, {{"exp_avgs", &m}, {"exp_avg_sqs", &v}, {"max_exp_avg_sqs", &v_max, true}},
-                     [&]<class T>(size_t i, const T* grad) {
-                       launch<kernel::adam>(AdamArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(m, i), at<T>(v, i),
-                                                        at<T>(v_max, i), T(beta1), T(1 - beta1), T(beta2), T(1 - beta2),
-                                                        T(eps), T(weight_decay), T(1 - lr * weight_decay), T(step_size),
-                                                        T(bias2), decoupled, maximize});
-                     });
+               const SharedHyper& hyper) {
+  update<kernel::adam, AdamArgs>("adam", p, g,
+                                 {{"exp_avgs", &m}, {"exp_avg_sqs", &v}, {"max_exp_avg_sqs", &v_max, true}}, hyper,
+                                 []<class T>(AdamArgs<T>& a, const Hyper& h) {
+                                   const double t = static_cast<double>(h.step);
+                                   a.beta1 = T(h.beta1);
+                                   a.fresh1 = T(1 - h.beta1);
+                                   a.beta2 = T(h.beta2);
+                                   a.fresh2 = T(1 - h.beta2);
+                                   a.eps = T(h.eps);
+                                   a.weight_decay = T(h.weight_decay);
+                                   a.kept = T(1 - h.lr * h.weight_decay);
+                                   a.step_size = T(h.lr / (1 - std::pow(h.beta1, t)));
+                                   a.bias2 = T(std::sqrt(1 - std::pow(h.beta2, t)));
+                                   a.decoupled = h.decoupled;
+                                   a.maximize = h.maximize;
+                                 });
 }
 
 void rmsprop_step(const Tensors& p, const Tensors& g, const Tensors& s, const Tensors& buf, const Tensors& mean,
-                  double lr, double alpha, double eps, double weight_decay, double momentum, bool centered,
-                  bool maximize) {
-  check(centered != mean.empty() || p.empty(), "rmsprop", "grad_avgs belongs to centered");
-  for_each_parameter("rmsprop", p, g,
-                     {{"square_avgs", &s}, {"momentum_buffers", &buf, true}, {"grad_avgs", &mean, true}},
-                     [&]<class T>(size_t i, const T* grad) {
-                       launch<kernel::rmsprop>(RmspropArgs<T>{
-                           p[i]->numel(), p[i]->data<T>(), grad, at<T>(s, i), at<T>(buf, i), at<T>(mean, i), T(lr),
-                           T(alpha), T(1 - alpha), T(eps), T(weight_decay), T(momentum), maximize});
-                     });
-}
-
-void adagrad_step(const Tensors& p, const Tensors& g, const Tensors& s, double lr, double eps, double weight_decay,
-                  bool maximize) {
-  for_each_parameter("adagrad", p, g, {{"state_sums", &s}}, [&]<class T>(size_t i, const T* grad) {
-    launch<kernel::adagrad>(
-        AdagradArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(s, i), T(lr), T(eps), T(weight_decay), maximize});
-  });
-}
-
-void adadelta_step(const Tensors& p, const Tensors& g, const Tensors& s, const Tensors& delta, double lr, double rho,
-                   double eps, double weight_decay, bool maximize) {
-  for_each_parameter(
-      "adadelta", p, g, {{"square_avgs", &s}, {"acc_deltas", &delta}}, [&]<class T>(size_t i, const T* grad) {
-        launch<kernel::adadelta>(AdadeltaArgs<T>{p[i]->numel(), p[i]->data<T>(), grad, at<T>(s, i), at<T>(delta, i),
-                                                 T(lr), T(rho), T(1 - rho), T(eps), T(weight_decay), maximize});
+                  const SharedHyper& hyper) {
+  update<kernel::rmsprop, RmspropArgs>(
+      "rmsprop", p, g, {{"square_avgs", &s}, {"momentum_buffers", &buf, true}, {"grad_avgs", &mean, true}}, hyper,
+      []<class T>(RmspropArgs<T>& a, const Hyper& h) {
+        a.lr = T(h.lr);
+        a.alpha = T(h.alpha);
+        a.fresh = T(1 - h.alpha);
+        a.eps = T(h.eps);
+        a.weight_decay = T(h.weight_decay);
+        a.momentum = T(h.momentum);
+        a.maximize = h.maximize;
       });
+}
+
+void adagrad_step(const Tensors& p, const Tensors& g, const Tensors& s, const SharedHyper& hyper) {
+  update<kernel::adagrad, AdagradArgs>("adagrad", p, g, {{"state_sums", &s}}, hyper,
+                                       []<class T>(AdagradArgs<T>& a, const Hyper& h) {
+                                         a.lr = T(h.lr / (1 + static_cast<double>(h.step - 1) * h.lr_decay));
+                                         a.eps = T(h.eps);
+                                         a.weight_decay = T(h.weight_decay);
+                                         a.maximize = h.maximize;
+                                       });
+}
+
+void adadelta_step(const Tensors& p, const Tensors& g, const Tensors& s, const Tensors& delta,
+                   const SharedHyper& hyper) {
+  update<kernel::adadelta, AdadeltaArgs>("adadelta", p, g, {{"square_avgs", &s}, {"acc_deltas", &delta}}, hyper,
+                                         []<class T>(AdadeltaArgs<T>& a, const Hyper& h) {
+                                           a.lr = T(h.lr);
+                                           a.rho = T(h.rho);
+                                           a.fresh = T(1 - h.rho);
+                                           a.eps = T(h.eps);
+                                           a.weight_decay = T(h.weight_decay);
+                                           a.maximize = h.maximize;
+                                         });
 }
 
 }  // namespace
 
 void bind_optimizer(py::module_& m) {
-  const auto params = py::arg("params"), grads = py::arg("grads"), lr = py::arg("lr"), eps = py::arg("eps"),
-             weight_decay = py::arg("weight_decay"), maximize = py::arg("maximize");
-  m.def("sgd_step", &sgd_step, params, grads, py::arg("momentum_buffers"), lr, py::arg("momentum"),
-        py::arg("dampening"), weight_decay, py::arg("nesterov"), maximize, ReleaseGil(),
-        "One step of stochastic gradient descent for every parameter, in place.");
+  py::class_<Hyper, SharedHyper>(m, "Hyper", "Options of an optimizer, and the steps done so far.")
+      .def(py::init())
+      .def_readwrite("lr", &Hyper::lr)
+      .def_readwrite("lr_decay", &Hyper::lr_decay)
+      .def_readwrite("momentum", &Hyper::momentum)
+      .def_readwrite("dampening", &Hyper::dampening)
+      .def_readwrite("weight_decay", &Hyper::weight_decay)
+      .def_readwrite("beta1", &Hyper::beta1)
+      .def_readwrite("beta2", &Hyper::beta2)
+      .def_readwrite("eps", &Hyper::eps)
+      .def_readwrite("alpha", &Hyper::alpha)
+      .def_readwrite("rho", &Hyper::rho)
+      .def_readwrite("nesterov", &Hyper::nesterov)
+      .def_readwrite("decoupled", &Hyper::decoupled)
+      .def_readwrite("maximize", &Hyper::maximize)
+      .def_readwrite("step", &Hyper::step);
+  const auto params = py::arg("params"), grads = py::arg("grads"), hyper = py::arg("hyper").none(false);
+  m.def("sgd_step", &sgd_step, params, grads, py::arg("momentum_buffers"), hyper, py::arg("fresh_buffers") = false,
+        ReleaseGil(), "One step of stochastic gradient descent for every parameter, in place.");
   m.def("adam_step", &adam_step, params, grads, py::arg("exp_avgs"), py::arg("exp_avg_sqs"), py::arg("max_exp_avg_sqs"),
-        py::arg("step"), lr, py::arg("beta1"), py::arg("beta2"), eps, weight_decay, py::arg("decoupled"),
-        py::arg("amsgrad"), maximize, ReleaseGil(),
-        "One step of Adam, or with decoupled weight decay of AdamW, for every parameter, in place.");
+        hyper, ReleaseGil(),
+        "One step of Adam, or with decoupled weight decay of AdamW, for every parameter, in place. max_exp_avg_sqs is "
+        "empty without amsgrad.");
   m.def("rmsprop_step", &rmsprop_step, params, grads, py::arg("square_avgs"), py::arg("momentum_buffers"),
-        py::arg("grad_avgs"), lr, py::arg("alpha"), eps, weight_decay, py::arg("momentum"), py::arg("centered"),
-        maximize, ReleaseGil(), "One step of RMSprop for every parameter, in place.");
-  m.def("adagrad_step", &adagrad_step, params, grads, py::arg("state_sums"), lr, eps, weight_decay, maximize,
-        ReleaseGil(), "One step of Adagrad for every parameter, in place.");
-  m.def("adadelta_step", &adadelta_step, params, grads, py::arg("square_avgs"), py::arg("acc_deltas"), lr,
-        py::arg("rho"), eps, weight_decay, maximize, ReleaseGil(),
-        "One step of Adadelta for every parameter, in place.");
+        py::arg("grad_avgs"), hyper, ReleaseGil(),
+        "One step of RMSprop for every parameter, in place. grad_avgs is empty unless centered.");
+  m.def("adagrad_step", &adagrad_step, params, grads, py::arg("state_sums"), hyper, ReleaseGil(),
+        "One step of Adagrad for every parameter, in place.");
+  m.def("adadelta_step", &adadelta_step, params, grads, py::arg("square_avgs"), py::arg("acc_deltas"), hyper,
+        ReleaseGil(), "One step of Adadelta for every parameter, in place.");
 }
 
 }  // namespace fnn

@@ -68,7 +68,12 @@ def spec(name, formula, state, defaults, *changes, **options):
         def pieces(t):
             return [] if t is None else [t[: len(p) // 3], t[len(p) // 3 :]]
 
-        getattr(_C, f"{name}_step")(pieces(p), pieces(g), *map(pieces, states), **attrs)
+        hyper = _C.Hyper()
+        hyper.step = attrs.pop("step", 1) - 1  # the kernel counts
+        for option, value in attrs.items():
+            if option not in ("amsgrad", "centered"):  # said by the states that are there
+                setattr(hyper, option, value)
+        getattr(_C, f"{name}_step")(pieces(p), pieces(g), *map(pieces, states), hyper)
         return [p, *[s for s in states if s is not None]]
 
     def case(label, n, change, used):

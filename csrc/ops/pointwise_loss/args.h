@@ -29,6 +29,12 @@ struct PointwiseLossFwdArgs {
   T scale;
   PointwiseLoss kind;
   T alpha;
+
+  template <class V>
+  void visit(V& to) {
+    for (const T** p : {&x, &t, &u, &v}) to.in(*p, n);
+    to.out(y, reduce ? 1 : n);
+  }
 };
 
 template <class T>
@@ -41,6 +47,13 @@ struct PointwiseLossBwdArgs {
   T *dx, *dt, *du;  // (n) each, null where not wanted
   PointwiseLoss kind;
   T alpha;
+
+  template <class V>
+  void visit(V& to) {
+    for (const T** p : {&x, &t, &u, &v}) to.in(*p, n);
+    to.in(dy, reduce ? 1 : n);
+    for (T** p : {&dx, &dt, &du}) to.out(*p, n);
+  }
 };
 
 }  // namespace fnn

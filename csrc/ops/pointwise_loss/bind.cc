@@ -2,12 +2,13 @@
 
 #include "autograd/tape.h"
 #include "core/iterate.h"
-#include "isa/kernels.h"
+#include "plan/launch.h"
 #include "ops/copy/op.h"
 #include "ops/cross_entropy/op.h"
 #include "ops/view/op.h"
 #include "python/casters.h"
 
+#include <limits>
 #include <optional>
 
 namespace fnn {
@@ -68,12 +69,27 @@ void check_no_grad(const char* op, const char* arg, const Tensor& t) {
   check<TypeError>(!t || !t->requires_grad, op, arg, " has no gradient here; use detach()");
 }
 
-void check_probabilities(const char* op, const char* arg, const Tensor& t) {
+template <class T>
+struct ValueRange {
+  const char *op, *arg, *wanted;
+  const T* x;  // (n)
+  int64_t n;
+  T lowest, highest;  // NaN passes, and comes out as NaN
+
+  void check() const {
+    for (int64_t i = 0; i < n; ++i)
+      fnn::check(!(x[i] < lowest || x[i] > highest), op, arg, " must ", wanted, "; got ", x[i]);
+  }
+  template <class V>
+  void visit(V& v) {
+    v.in(x, n);
+  }
+};
+
+void check_range(const char* op, const char* arg, const char* wanted, const Tensor& t, double highest) {
   visit_floating(op, arg, t->dtype, [&]<class T>() {
     const Tensor dense = as_dense(t);
-    const T* p = dense->data<T>();
-    for (int64_t i = 0, n = dense->numel(); i < n; ++i)
-      check(!(p[i] < T(0) || p[i] > T(1)), op, arg, " must be in [0, 1]; got ", p[i]);
+    launch<value_check>(ValueRange<T>{op, arg, wanted, dense->data<T>(), dense->numel(), 0, static_cast<T>(highest)});
   });
 }
 
@@ -88,11 +104,7 @@ Tensor gaussian_nll(const Tensor& input, const Tensor& target, const Tensor& var
   for (int i = 0; fits && i < shape.size(); ++i) fits = shape[i] == 1 || shape[i] == input->shape[i];
   check(fits, op, "expected var of shape ", input->shape, " or with a last size of 1; got ", var->shape);
   const Tensor wide = expand(reshape(var, shape), input->shape);
-  visit_floating(op, "var", var->dtype, [&]<class T>() {
-    const Tensor dense = as_dense(var);
-    for (int64_t i = 0, n = dense->numel(); i < n; ++i)
-      check(!(dense->data<T>()[i] < T(0)), op, "var must not be negative; got ", dense->data<T>()[i]);
-  });
+  check_range(op, "var", "not be negative", var, std::numeric_limits<double>::infinity());
   return apply(op, full ? PointwiseLoss::gaussian_nll_full : PointwiseLoss::gaussian_nll, {input, target, wide, {}},
                reduction, eps);
 }
@@ -135,7 +147,7 @@ void bind_pointwise_loss(py::module_& m) {
       "binary_cross_entropy",
       [](const Tensor& x, const Tensor& t, const Tensor& w, const std::string& r) {
         check_no_grad("binary_cross_entropy", "weight", w);
-        check_probabilities("binary_cross_entropy", "input", x);
+        check_range("binary_cross_entropy", "input", "be in [0, 1]", x, 1);
         return apply("binary_cross_entropy", PointwiseLoss::bce, {x, t, w, {}}, r, 0);
       },
       x, t, py::arg("weight") = py::none(), reduction, ReleaseGil(),

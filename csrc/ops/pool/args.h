@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "core/inline.h"
+
 namespace fnn {
 
 // A window per output pixel; `adaptive` windows tile the input instead of sliding.
@@ -9,6 +11,9 @@ struct PoolShape {
   int64_t n, c, h, w, oh, ow;
   int64_t kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
   bool adaptive;
+
+  FNN_INLINE int64_t inputs() const { return n * h * w * c; }
+  FNN_INLINE int64_t outputs() const { return n * oh * ow * c; }
 };
 
 // y[n, oy, ox, c] = the largest of the window; NaN wins, ties go to the first cell.
@@ -18,6 +23,13 @@ struct MaxPoolFwdArgs {
   const T* x;      // (n, h, w, c)
   T* y;            // (n, oh, ow, c)
   int32_t* index;  // (n, oh, ow, c): iy * w + ix of the cell chosen
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, s.inputs());
+    v.out(y, s.outputs());
+    v.out(index, s.outputs());
+  }
 };
 
 // dx = dy at the cell chosen, summed over the windows that chose it. Reads index only.
@@ -27,6 +39,13 @@ struct MaxPoolBwdArgs {
   const int32_t* index;  // (n, oh, ow, c)
   const T* dy;           // (n, oh, ow, c)
   T* dx;                 // (n, h, w, c)
+
+  template <class V>
+  void visit(V& v) {
+    v.in(index, s.outputs());
+    v.in(dy, s.outputs());
+    v.out(dx, s.inputs());
+  }
 };
 
 // y = sum of the window / divisor, which is the window's size with or without the padding,
@@ -38,6 +57,12 @@ struct AvgPoolArgs {
   T* y;        // (n, oh, ow, c); backward: dx (n, h, w, c)
   bool count_include_pad;
   int64_t divisor_override;
+
+  template <class V>
+  void visit(V& v) {  // backward swaps the two sizes
+    v.in(x, s.inputs());
+    v.out(y, s.outputs());
+  }
 };
 
 // y = (sum of |x|^p)^(1/p)
@@ -47,6 +72,12 @@ struct LpPoolFwdArgs {
   const T* x;  // (n, h, w, c)
   T* y;        // (n, oh, ow, c)
   T p;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, s.inputs());
+    v.out(y, s.outputs());
+  }
 };
 
 // dx = dy |x|^(p-1) sign(x) y^(1-p), and 0 where y is 0.
@@ -58,6 +89,14 @@ struct LpPoolBwdArgs {
   const T* dy;  // (n, oh, ow, c)
   T* dx;        // (n, h, w, c)
   T p;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, s.inputs());
+    v.in(y, s.outputs());
+    v.in(dy, s.outputs());
+    v.out(dx, s.inputs());
+  }
 };
 
 }  // namespace fnn

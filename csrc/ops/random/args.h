@@ -13,6 +13,11 @@ struct UniformArgs {
   int64_t n;
   PhiloxKey key;
   T low, high;
+
+  template <class V>
+  void visit(V& v) {
+    v.out(x, n);
+  }
 };
 
 // x[i] normal, two a pair of words by Box and Muller's method.
@@ -22,6 +27,11 @@ struct NormalArgs {
   int64_t n;
   PhiloxKey key;
   T mean, std;
+
+  template <class V>
+  void visit(V& v) {
+    v.out(x, n);
+  }
 };
 
 }  // namespace fnn

@@ -1,6 +1,6 @@
 #include "autograd/tape.h"
 #include "core/random.h"
-#include "isa/kernels.h"
+#include "plan/launch.h"
 #include "ops/copy/op.h"
 #include "python/casters.h"
 
@@ -9,15 +9,17 @@ namespace {
 
 void fill_uniform(const Tensor& x, double low, double high) {
   visit_floating("uniform_", "tensor", x->dtype, [&]<class T>() {
-    launch<kernel::random_uniform>(UniformArgs<T>{x->data<T>(), x->numel(), reserve_random(x->numel()),
-                                                  static_cast<T>(low), static_cast<T>(high)});
+    launch<kernel::random_uniform>(
+        UniformArgs<T>{x->data<T>(), x->numel(), {}, static_cast<T>(low), static_cast<T>(high)},
+        [](UniformArgs<T>& a) { a.key = reserve_random(a.n); });
   });
 }
 
 void fill_normal(const Tensor& x, double mean, double std) {
   visit_floating("normal_", "tensor", x->dtype, [&]<class T>() {
     launch<kernel::random_normal>(
-        NormalArgs<T>{x->data<T>(), x->numel(), reserve_random(x->numel()), static_cast<T>(mean), static_cast<T>(std)});
+        NormalArgs<T>{x->data<T>(), x->numel(), {}, static_cast<T>(mean), static_cast<T>(std)},
+        [](NormalArgs<T>& a) { a.key = reserve_random(a.n); });
   });
 }
 
@@ -53,8 +55,13 @@ void bind_random(py::module_& m) {
           "Fills the tensor, in place, from the uniform distribution on [low, high).");
   cls.def("normal_", &normal_, py::arg("mean") = 0.0, py::arg("std") = 1.0, ReleaseGil(),
           "Fills the tensor, in place, from the normal distribution.");
-  m.def("manual_seed", &manual_seed, py::arg("seed"),
-        "Restarts the random generator: the same seed gives the same numbers on every machine.");
+  m.def(
+      "manual_seed",
+      [](uint64_t seed) {
+        refuse_while_recording("manual_seed()");
+        manual_seed(seed);
+      },
+      py::arg("seed"), "Restarts the random generator: the same seed gives the same numbers on every machine.");
   m.def("initial_seed", &initial_seed, "The seed that the generator was last started with.");
 }
 

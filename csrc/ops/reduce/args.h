@@ -11,6 +11,12 @@ struct ReduceSumArgs {
   T* y;        // (outer, inner)
   int64_t outer, reduced, inner;
   T scale;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, outer * reduced * inner);
+    v.out(y, outer * inner);
+  }
 };
 
 // y[o, i] = max over r of x[o, r, i] (or min), index its first place; NaN wins.
@@ -21,6 +27,13 @@ struct ReduceMaxArgs {
   int64_t* index;  // (outer, inner)
   int64_t outer, reduced, inner;
   bool minimum;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, outer * reduced * inner);
+    v.out(y, outer * inner);
+    v.out(index, outer * inner);
+  }
 };
 
 // dx[o, index[o, i], i] = dy[o, i], 0 elsewhere.
@@ -30,6 +43,13 @@ struct ReduceMaxBwdArgs {
   const T* dy;           // (outer, inner)
   T* dx;                 // (outer, reduced, inner)
   int64_t outer, reduced, inner;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(index, outer * inner);
+    v.in(dy, outer * inner);
+    v.out(dx, outer * reduced * inner);
+  }
 };
 
 }  // namespace fnn

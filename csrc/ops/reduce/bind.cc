@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "autograd/tape.h"
-#include "isa/kernels.h"
+#include "plan/launch.h"
 #include "ops/binary/op.h"
 #include "ops/copy/op.h"
 #include "python/casters.h"

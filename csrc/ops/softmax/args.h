@@ -11,6 +11,12 @@ struct SoftmaxFwdArgs {
   T* y;        // (rows, n)
   int64_t rows, n;
   bool log;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, rows * n);
+    v.out(y, rows * n);
+  }
 };
 
 // softmax: dx = y (dy - sum dy y).  log_softmax: dx = dy - exp(y) sum dy.
@@ -21,6 +27,13 @@ struct SoftmaxBwdArgs {
   T* dx;        // (rows, n)
   int64_t rows, n;
   bool log;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(y, rows * n);
+    v.in(dy, rows * n);
+    v.out(dx, rows * n);
+  }
 };
 
 }  // namespace fnn

@@ -39,6 +39,12 @@ struct UnaryFwdArgs {
   int64_t n;
   UnaryOp op;
   T alpha, beta;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, n);
+    v.out(y, n);
+  }
 };
 
 // dx[i] = dy[i] f'(x[i]). Reads y instead of x where f' is reads_y(op).
@@ -50,6 +56,13 @@ struct UnaryBwdArgs {
   int64_t n;
   UnaryOp op;
   T alpha, beta;
+
+  template <class V>
+  void visit(V& v) {
+    v.in(xy, n);
+    v.in(dy, n);
+    v.out(dx, n);
+  }
 };
 
 }  // namespace fnn

@@ -5,6 +5,7 @@
 #include "autograd/tape.h"
 #include "core/iterate.h"
 #include "ops/copy/op.h"
+#include "ops/index/op.h"
 #include "ops/reduce/op.h"
 #include "python/casters.h"
 
@@ -167,7 +168,7 @@ py::object getitem(py::handle self, py::handle key) {
     const bool list = py::isinstance<py::list>(key);
     const py::object index =
         list ? py::module_::import("numpy").attr("asarray")(key) : py::reinterpret_borrow<py::object>(key);
-    return py::module_::import("fastnn._C").attr("index_select")(self, 0, index);
+    return py::cast(index_select(self.cast<Tensor>(), 0, index.cast<Tensor>()));
   }
   return py::cast(index_view(self.cast<Tensor>(), key));
 }

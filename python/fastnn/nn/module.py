@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from .._C import Tensor, clear_grads, float32, float64
+from .._C import Tensor, clear_grads, float32, float64, forget_plans
 from ..autograd import no_grad
 from ._checks import cast_state
 from .parameter import Parameter
@@ -90,6 +90,8 @@ class Module:
         for other in self._registries():
             if other is not registry:
                 other.pop(name, None)
+        if name in self.__dict__:
+            forget_plans()  # they may hold the old one
         registry[name] = self.__dict__[name] = value
 
     def _set_plain(self, name: str, value: Any) -> None:
@@ -103,6 +105,7 @@ class Module:
                         f"got {type(value).__name__}"
                     )
                 registry[name] = value
+                forget_plans()
         super().__setattr__(name, value)
 
     def _register(self, registry: Registry, kind: type, name: str, value: Any, what: str) -> None:
@@ -249,7 +252,9 @@ class Module:
         if not isinstance(mode, bool):
             raise TypeError(f"[train] mode must be a bool; got {mode!r}")
         for module in self.modules():
-            module.training = mode
+            if module.training is not mode:
+                module.training = mode
+                forget_plans()
         return self
 
     def eval(self: Self) -> Self:

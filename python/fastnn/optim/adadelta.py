@@ -44,15 +44,6 @@ class Adadelta(Optimizer):
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("square_avg", "acc_delta")
 
-    def _update(self, group: Group, batch: Batch, grads: list[Tensor], step: int) -> None:
-        adadelta_step(
-            batch.params,
-            grads,
-            batch.slots["square_avg"],
-            batch.slots["acc_delta"],
-            group["lr"],
-            group["rho"],
-            group["eps"],
-            group["weight_decay"],
-            group["maximize"],
-        )
+    def _update(self, batch: Batch, grads: list[Tensor]) -> None:
+        squares, deltas = batch.slots["square_avg"], batch.slots["acc_delta"]
+        adadelta_step(batch.params, grads, squares, deltas, batch.hyper)

@@ -46,14 +46,5 @@ class Adagrad(Optimizer):
     def _new_slot(self, group: Group, slot: str, parameter: Tensor) -> Tensor:
         return super()._new_slot(group, slot, parameter).fill_(group["initial_accumulator_value"])
 
-    def _update(self, group: Group, batch: Batch, grads: list[Tensor], step: int) -> None:
-        lr = group["lr"] / (1 + (step - 1) * group["lr_decay"])
-        adagrad_step(
-            batch.params,
-            grads,
-            batch.slots["sum"],
-            lr,
-            group["eps"],
-            group["weight_decay"],
-            group["maximize"],
-        )
+    def _update(self, batch: Batch, grads: list[Tensor]) -> None:
+        adagrad_step(batch.params, grads, batch.slots["sum"], batch.hyper)

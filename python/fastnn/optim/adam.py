@@ -54,24 +54,11 @@ class Adam(Optimizer):
         slots = ("exp_avg", "exp_avg_sq")
         return (*slots, "max_exp_avg_sq") if group["amsgrad"] else slots
 
-    def _update(self, group: Group, batch: Batch, grads: list[Tensor], step: int) -> None:
-        beta1, beta2 = group["betas"]
-        adam_step(
-            batch.params,
-            grads,
-            batch.slots["exp_avg"],
-            batch.slots["exp_avg_sq"],
-            batch.slots.get("max_exp_avg_sq", []),
-            step,
-            group["lr"],
-            beta1,
-            beta2,
-            group["eps"],
-            group["weight_decay"],
-            self._decoupled,
-            group["amsgrad"],
-            group["maximize"],
-        )
+    def _update(self, batch: Batch, grads: list[Tensor]) -> None:
+        batch.hyper.decoupled = self._decoupled
+        largest = batch.slots.get("max_exp_avg_sq", [])
+        means, squares = batch.slots["exp_avg"], batch.slots["exp_avg_sq"]
+        adam_step(batch.params, grads, means, squares, largest, batch.hyper)
 
 
 class AdamW(Adam):

@@ -6,17 +6,55 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import is_
 from typing import Any, ClassVar, NamedTuple
 
-from .._C import Tensor, clear_grads
+from .._C import Hyper, Tensor, clear_grads, forget_plans, only_once
 from ..nn._checks import cast_state, number
 
-Group = dict[str, Any]
+
+class Group(dict[str, Any]):
+    """The parameters of a group and their options; a change reaches recorded steps as well."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hypers: list[Hyper] = []  # of the batches it is divided into
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        # What only changes a number is read by a recorded step, the rest needs another one.
+        if name == "params" or bool(value) != bool(self.get(name)):
+            forget_plans()
+        super().__setitem__(name, value)
+        for hyper in self.hypers:
+            _assign(hyper, name, value)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        for name, value in dict(*args, **kwargs).items():
+            self[name] = value
+
+    def __ior__(self, other: Any) -> Group:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    def hyper(self, step: int) -> Hyper:
+        """The options as the kernels take them."""
+        hyper = Hyper()
+        hyper.step = step
+        for name, value in self.items():
+            _assign(hyper, name, value)
+        self.hypers.append(hyper)
+        return hyper
+
+
+def _assign(hyper: Hyper, name: str, value: Any) -> None:
+    if name == "betas":
+        hyper.beta1, hyper.beta2 = value
+    elif hasattr(hyper, name):
+        setattr(hyper, name, value)
 
 
 class Batch:
     """Parameters of a group that one kernel call updates: same dtype, same number of steps."""
 
-    def __init__(self, step: int, new: bool, slots: tuple[str, ...]) -> None:
-        self.step = step  # how many they have had
+    def __init__(self, hyper: Hyper, new: bool, slots: tuple[str, ...]) -> None:
+        self.hyper = hyper  # its `step` says how many they have had
         self.new = new  # whether their state was made just now
         self.index: list[int] = []  # where in group["params"]
         self.params: list[Tensor] = []
@@ -46,10 +84,10 @@ class Optimizer:
     _ranges: ClassVar[dict[str, str]]  # of the options that are numbers (or pairs of numbers)
     _counts_steps = True  # whether the state of a parameter has a "step"
 
-    def __init__(self, params: Iterable[Any], defaults: Group) -> None:
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self.param_groups: list[Group] = []
-        self.state: dict[Tensor, dict[str, Any]] = {}
+        self._state: dict[Tensor, dict[str, Any]] = {}
         self._plans: list[Plan | None] = []
         if isinstance(params, (Tensor, Mapping)):
             kind = type(params).__name__
@@ -70,8 +108,8 @@ class Optimizer:
         """A new state tensor, laid out in memory as the parameter."""
         return _zeros(parameter)
 
-    def _update(self, group: Group, batch: Batch, grads: list[Tensor], step: int) -> None:
-        """Calls the kernel; `step` is the number of this step, from 1."""
+    def _update(self, batch: Batch, grads: list[Tensor]) -> None:
+        """Calls the kernel, which counts the step."""
         raise NotImplementedError
 
     def _check(self, group: Group) -> None:
@@ -108,33 +146,47 @@ class Optimizer:
             ):
                 plan = self._plans[i] = self._plan(group, has_grad)
             for batch in plan.batches:
-                step = batch.step + 1
                 everything = len(batch.index) == len(params)
                 taken = grads if everything else [grads[j] for j in batch.index]
-                self._update(group, batch, taken, step)
-                batch.step = step
-                if self._counts_steps:
-                    for state in batch.states:
-                        state["step"] = step
+                self._update(batch, taken)
             if not plan.lasting:
+                self._count_steps(plan)
                 self._plans[i] = None
+                only_once("the optimizer made its state")
         return loss
+
+    def _count_steps(self, plan: Plan | None) -> None:
+        if plan is not None and self._counts_steps:
+            for batch in plan.batches:
+                for state in batch.states:
+                    state["step"] = batch.hyper.step
+
+    @property
+    def state(self) -> dict[Tensor, dict[str, Any]]:
+        """{parameter: its state}: the steps it has had, and tensors like it."""
+        for plan in self._plans:
+            self._count_steps(plan)
+        return self._state
 
     def _plan(self, group: Group, has_grad: list[bool]) -> Plan:
         slots = self._slots(group)
+        group.hypers.clear()
         batches: dict[Any, Batch] = {}
+        all_states = self.state
         for i, parameter in enumerate(group["params"]):
             if not has_grad[i]:
                 continue
-            state = self.state.get(parameter, {})
+            state = all_states.get(parameter, {})
             new = any(state.get(slot) is None for slot in slots)
             if new:
-                self.state[parameter] = state
+                all_states[parameter] = state
             for slot in slots:
                 if state.get(slot) is None:
                     state[slot] = self._new_slot(group, slot, parameter)
             key = (state.get("step", 0), new, str(parameter.dtype), str(parameter.device))
-            batch = batches.setdefault(key, Batch(*key[:2], slots))
+            if key not in batches:
+                batches[key] = Batch(group.hyper(step=key[0]), new, slots)
+            batch = batches[key]
             batch.index.append(i)
             batch.params.append(parameter)
             batch.states.append(state)
@@ -159,8 +211,9 @@ class Optimizer:
             if id(parameter) in known:
                 raise ValueError(f"[{self._name}] a parameter appears more than once")
             known.add(id(parameter))
-        group = {**self.defaults, **param_group, "params": params}
+        group = Group({**self.defaults, **param_group, "params": params})
         self._check(group)
+        forget_plans()
         self.param_groups.append(group)
         self._plans.append(None)
 
@@ -191,7 +244,7 @@ class Optimizer:
                 f"[load_state_dict] expected {expected} parameters in groups; got {got}"
             )
         loaded = [
-            {**own, **new, "params": own["params"]}
+            Group({**own, **new, "params": own["params"]})
             for own, new in zip(self.param_groups, groups, strict=True)
         ]
         for group in loaded:
@@ -203,7 +256,8 @@ class Optimizer:
             for n, key in enumerate(saved)
             if key in state_dict["state"]
         }
-        self.param_groups, self.state = loaded, state
+        self.param_groups, self._state = loaded, state
+        forget_plans()
         self._plans = [None] * len(loaded)
 
     @property

@@ -48,18 +48,7 @@ class RMSprop(Optimizer):
         slots += ("momentum_buffer",) if group["momentum"] else ()
         return (*slots, "grad_avg") if group["centered"] else slots
 
-    def _update(self, group: Group, batch: Batch, grads: list[Tensor], step: int) -> None:
-        rmsprop_step(
-            batch.params,
-            grads,
-            batch.slots["square_avg"],
-            batch.slots.get("momentum_buffer", []),
-            batch.slots.get("grad_avg", []),
-            group["lr"],
-            group["alpha"],
-            group["eps"],
-            group["weight_decay"],
-            group["momentum"],
-            group["centered"],
-            group["maximize"],
-        )
+    def _update(self, batch: Batch, grads: list[Tensor]) -> None:
+        squares, means = batch.slots["square_avg"], batch.slots.get("grad_avg", [])
+        buffers = batch.slots.get("momentum_buffer", [])
+        rmsprop_step(batch.params, grads, squares, buffers, means, batch.hyper)

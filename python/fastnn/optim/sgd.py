@@ -56,15 +56,6 @@ class SGD(Optimizer):
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def _update(self, group: Group, batch: Batch, grads: list[Tensor], step: int) -> None:
-        sgd_step(
-            batch.params,
-            grads,
-            batch.slots.get("momentum_buffer", []),
-            group["lr"],
-            group["momentum"],
-            0.0 if batch.new else group["dampening"],
-            group["weight_decay"],
-            group["nesterov"],
-            group["maximize"],
-        )
+    def _update(self, batch: Batch, grads: list[Tensor]) -> None:
+        buffers = batch.slots.get("momentum_buffer", [])
+        sgd_step(batch.params, grads, buffers, batch.hyper, batch.new)

@@ -1,0 +1,411 @@
+#include "plan/plan.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <limits>
+
+#include "autograd/tape.h"
+#include "core/allocator.h"
+#include "plan/launch.h"
+
+namespace fnn {
+namespace {
+
+std::atomic<uint64_t> version{0};
+
+// Blocks of memory by address: which one holds a pointer, and where in it.
+class Blocks {
+ public:
+  void add(const void* address, size_t bytes, int number) {
+    blocks_[static_cast<const char*>(address)] = {bytes, number};
+  }
+  int find(const void* p, int64_t* offset = nullptr) const {
+    auto at = blocks_.upper_bound(static_cast<const char*>(p));
+    if (at == blocks_.begin()) return -1;
+    --at;
+    const int64_t o = static_cast<const char*>(p) - at->first;
+    if (o >= static_cast<int64_t>(std::max<size_t>(at->second.bytes, 1))) return -1;
+    if (offset) *offset = o;
+    return at->second.number;
+  }
+
+ private:
+  struct Block {
+    size_t bytes;
+    int number;
+  };
+  std::map<const char*, Block> blocks_;
+};
+
+// A block that is needed from one op to another, and its place in the arena.
+struct Span {
+  int block, first, last;
+  size_t bytes, offset;
+};
+
+// Places the largest first, each at the lowest address that is free while it lives.
+size_t place(std::vector<Span>& spans) {
+  std::stable_sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) { return a.bytes > b.bytes; });
+  std::vector<Span*> placed;  // by offset
+  size_t total = 0;
+  for (Span& s : spans) {
+    s.offset = 0;
+    for (const Span* other : placed) {
+      if (other->last < s.first || s.last < other->first) continue;
+      if (s.offset + s.bytes <= other->offset) break;
+      s.offset = std::max(s.offset, other->offset + other->bytes);
+    }
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), &s,
+                                   [](const Span* a, const Span* b) { return a->offset < b->offset; }),
+                  &s);
+    total = std::max(total, s.offset + s.bytes);
+  }
+  return total;
+}
+
+template <class T>
+struct CountCorrectArgs {
+  const T* x;             // (n, classes)
+  const int64_t* target;  // (n)
+  int64_t n, classes;
+  int64_t* correct;  // (1), added to
+
+  template <class V>
+  void visit(V& v) {
+    v.in(x, n * classes);
+    v.in(target, n);
+  }
+};
+
+struct count_correct_kernel {
+  static constexpr const char* label = "count_correct";
+  static constexpr bool is_check = false;
+  template <class T>
+  static void run(Stream&, const CountCorrectArgs<T>& a) {
+    for (int64_t i = 0; i < a.n; ++i) {
+      const T* x = a.x + i * a.classes;
+      *a.correct += std::max_element(x, x + a.classes) - x == a.target[i];
+    }
+  }
+};
+
+}  // namespace
+
+void forget_plans() { ++version; }
+
+Plan::Plan(Recorder& recorder, const std::vector<Tensor>& outputs, bool keep_grads)
+    : ops_(std::move(recorder.ops)),
+      only_once_(recorder.only_once_),
+      version_(version),
+      grad_enabled_(fnn::grad_enabled()) {
+  count_correct();
+  take_leaves(recorder, keep_grads);
+  if (!only_once_.empty()) return;
+  lay_out(recorder, outputs);
+}
+
+// Decides what becomes of the gradients of leaves.
+void Plan::take_leaves(Recorder& recorder, bool keep_grads) {
+  for (auto& [key, before] : recorder.leaves_) {
+    const Tensor leaf = before.leaf.lock();
+    if (!leaf) continue;
+    const std::shared_ptr<Storage> after = leaf->grad ? leaf->grad->storage : nullptr;
+    if (!before.cleared_first && after && !before.before) {
+      // The step adds to what is there, and there was nothing this time.
+      recorder.only_once("a gradient that the step accumulates was made");
+      only_once_ = recorder.only_once_;
+    }
+    Leaf entry{before, after != nullptr && after == before.before && !before.cleared_first, nullptr};
+    if (!entry.stays && only_once_.empty()) {
+      if (keep_grads)
+        entry.after = leaf->grad;
+      else
+        leaf->grad = nullptr;
+    }
+    leaves_.push_back(std::move(entry));
+  }
+}
+
+// After a cross-entropy of classes: how many rows had their largest value at the target.
+void Plan::count_correct() {
+  for (size_t i = 0; i < ops_.size(); ++i) {
+    const auto insert = [&]<class T>() {
+      const auto* a = ops_[i].as<kernel::cross_entropy, CrossEntropyArgs, T>();
+      if (!a || !a->target) return false;
+      correct_ = std::make_unique<int64_t>(0);
+      const CountCorrectArgs<T> args{a->x, a->target, a->n, a->classes, correct_.get()};
+      count_correct_kernel::run(cpu_stream(), args);  // of the recorded step itself
+      ops_.insert(ops_.begin() + static_cast<int64_t>(i) + 1,
+                  Op{&kernel_info<count_correct_kernel, CountCorrectArgs, T>, Op::keep(args), {}});
+      return true;
+    };
+    if (insert.template operator()<f32>() || insert.template operator()<f64>()) return;
+  }
+}
+
+void Plan::lay_out(Recorder& recorder, const std::vector<Tensor>& outputs) {
+  inputs_ = recorder.inputs_;
+  std::vector<std::shared_ptr<Storage>> made = std::move(recorder.made_);
+  std::vector<std::shared_ptr<Storage>> others;
+  Blocks own, input, other;
+  for (size_t i = 0; i < made.size(); ++i) own.add(made[i]->data.get(), made[i]->bytes, static_cast<int>(i));
+  // An input's block begins at its first element: that is what a call replaces.
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const Tensor& x = inputs_[i];
+    const auto* base = static_cast<char*>(x->storage->data.get());
+    input.add(x->raw(), std::max<size_t>(x->storage->bytes - (static_cast<char*>(x->raw()) - base), 1),
+              static_cast<int>(i));
+  }
+  for (auto& [address, storage] : recorder.used_)
+    if (own.find(address) < 0 && storage->bytes > 0) {
+      other.add(address, storage->bytes, static_cast<int>(others.size()));
+      others.push_back(storage);
+    }
+  recorder.used_.clear();
+
+  // Memory that outlives the step: what is returned is new in every call, the gradients
+  // that are kept stay where they are, and nothing else may be held on to.
+  constexpr int kArena = -1, kPinned = -2;
+  std::vector<int> slot_of(made.size(), kArena);
+  for (const Leaf& leaf : leaves_) {
+    if (!leaf.after) continue;
+    if (const int i = own.find(leaf.after->storage->data.get()); i >= 0) slot_of[static_cast<size_t>(i)] = kPinned;
+  }
+  const int first_output = static_cast<int>(inputs_.size());
+  std::vector<int64_t> expected_owners(made.size(), 1);
+  for (const Tensor& y : outputs) {
+    const int i = own.find(y->storage->data.get());
+    if (i >= 0) ++expected_owners[static_cast<size_t>(i)];
+    if (i >= 0 && slot_of[static_cast<size_t>(i)] == kArena) {
+      slot_of[static_cast<size_t>(i)] = first_output + static_cast<int>(output_bytes_.size());
+      output_bytes_.push_back(y->storage->bytes);
+    }
+    int slot = i >= 0 ? slot_of[static_cast<size_t>(i)] : -1;
+    for (size_t k = 0; k < inputs_.size() && i < 0; ++k)
+      if (inputs_[k]->storage == y->storage) slot = static_cast<int>(k);
+    outputs_.push_back({y, slot});
+  }
+  for (size_t i = 0; i < made.size(); ++i)
+    check<RuntimeError>(slot_of[i] == kPinned || made[i].use_count() <= expected_owners[i], "compile", "a tensor of ",
+                        made[i]->bytes,
+                        " bytes that the step made is still held outside it, where a "
+                        "replay would overwrite it; return it from the step instead");
+
+  const auto visible = [&](const void* p) {
+    const int i = own.find(p);
+    return i < 0 || slot_of[static_cast<size_t>(i)] != kArena;
+  };
+  fuse(ops_, visible, notes_);
+
+  // Checks of what the caller brought come before all else.
+  std::vector<bool> ready(ops_.size());
+  for (size_t k = 0; k < ops_.size(); ++k) {
+    ready[k] = ops_[k].info->check;
+    for (const Access& a : ops_[k].accesses()) ready[k] = ready[k] && input.find(a.address()) >= 0;
+  }
+  std::vector<Op> ordered;
+  for (const bool wanted : {true, false})
+    for (size_t k = 0; k < ops_.size(); ++k)
+      if (ready[k] == wanted) ordered.push_back(std::move(ops_[k]));
+  ops_ = std::move(ordered);
+  seconds_.assign(ops_.size(), 0);
+
+  // When each block is first written and last used.
+  std::vector<Span> spans(made.size());
+  for (size_t i = 0; i < made.size(); ++i)
+    spans[i] = {static_cast<int>(i), -1, -1, (made[i]->bytes + 127) / 64 * 64, 0};
+  std::vector<bool> other_written(others.size(), false), other_used(others.size(), false);
+  for (size_t k = 0; k < ops_.size(); ++k)
+    for (const Access& a : ops_[k].accesses()) {
+      if (const int i = own.find(a.address()); i >= 0) {
+        Span& s = spans[static_cast<size_t>(i)];
+        if (s.first < 0) {
+          s.first = static_cast<int>(k);
+          // Read before a kernel has written it: a constant that Python put there.
+          if (a.reads && slot_of[static_cast<size_t>(i)] == kArena) slot_of[static_cast<size_t>(i)] = kPinned;
+        }
+        s.last = static_cast<int>(k);
+      } else if (const int i = other.find(a.address()); i >= 0 && input.find(a.address()) < 0) {
+        other_used[static_cast<size_t>(i)] = true;
+        if (a.writes) other_written[static_cast<size_t>(i)] = true;
+      }
+    }
+  std::vector<Span> in_arena;
+  for (const Span& s : spans) {
+    if (s.first < 0) continue;
+    made_bytes_ += s.bytes;
+    if (slot_of[static_cast<size_t>(s.block)] == kArena) in_arena.push_back(s);
+  }
+  arena_bytes_ = place(in_arena);
+  arena_ = allocate(arena_bytes_);
+  std::vector<char*> place_of(made.size(), nullptr);
+  for (const Span& s : in_arena) place_of[static_cast<size_t>(s.block)] = static_cast<char*>(arena_.get()) + s.offset;
+
+  for (Op& op : ops_)
+    for (const Access& a : op.accesses()) {
+      int64_t offset = 0;
+      if (const int i = own.find(a.address(), &offset); i >= 0) {
+        const int slot = slot_of[static_cast<size_t>(i)];
+        if (slot >= first_output)
+          patches_.push_back({a.pointer, slot, offset});
+        else if (slot == kArena)
+          *a.pointer = place_of[static_cast<size_t>(i)] + offset;
+      } else if (const int i = input.find(a.address(), &offset); i >= 0) {
+        patches_.push_back({a.pointer, i, offset});
+        check<RuntimeError>(!a.writes, "compile", "the step writes to its argument ", i,
+                            "; a recorded step must leave its arguments as they are");
+      } else {
+        check<RuntimeError>(other.find(a.address()) >= 0, "compile", op.info->name,
+                            " uses memory that the recorder has not seen");
+      }
+    }
+  for (size_t i = 0; i < made.size(); ++i)
+    if (slot_of[i] == kPinned) held_.push_back(made[i]);
+  for (size_t i = 0; i < others.size(); ++i) {
+    if (other_used[i]) held_.push_back(others[i]);
+    if (other_written[i]) written_.push_back(others[i]);
+  }
+  for (Tensor& x : inputs_) {  // only what describes them is needed from here on
+    Tensor shape = std::make_shared<TensorImpl>();
+    shape->shape = x->shape, shape->strides = x->strides, shape->dtype = x->dtype;
+    shape->offset = x->offset, shape->storage = nullptr;
+    x = shape;
+  }
+  for (Output& y : outputs_) {
+    Tensor like = alias(y.like);
+    if (y.slot >= 0 || y.slot == kPinned) {
+      if (y.slot >= 0 && y.slot < first_output) like->offset -= inputs_[static_cast<size_t>(y.slot)]->offset;
+      if (y.slot >= 0) like->storage = nullptr;
+    }
+    y.like = like;
+  }
+}
+
+bool Plan::accepts(const std::vector<Tensor>& inputs) const {
+  if (version_ != version || grad_enabled_ != fnn::grad_enabled() || inputs.size() != inputs_.size()) return false;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const TensorImpl &x = *inputs[i], &like = *inputs_[i];
+    if (x.dtype != like.dtype || x.shape != like.shape || x.strides != like.strides || x.requires_grad) return false;
+  }
+  for (const Leaf& entry : leaves_) {
+    if (entry.before.cleared_first) continue;
+    const Tensor leaf = entry.before.leaf.lock();
+    if (!leaf || (leaf->grad ? leaf->grad->storage : nullptr) != entry.before.before) return false;
+  }
+  return true;
+}
+
+void Plan::run(const std::vector<char*>& slots) {
+  for (const Patch& p : patches_) *p.where = slots[static_cast<size_t>(p.slot)] + p.offset;
+  Stream& stream = cpu_stream();
+  using Clock = std::chrono::steady_clock;
+  for (size_t k = 0; k < ops_.size(); ++k) {
+    const Op& op = ops_[k];
+    const auto start = profiling_ ? Clock::now() : Clock::time_point();
+    if (op.slot) op.slot(op.args.get());
+    op.info->run(stream, op.args.get());
+    if (profiling_) seconds_[k] = std::min(seconds_[k], std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  for (const auto& storage : written_) ++storage->version;
+}
+
+void Plan::profile(const std::vector<Tensor>& inputs, int repeats) {
+  seconds_.assign(ops_.size(), std::numeric_limits<double>::infinity());
+  profiling_ = true;
+  for (int i = 0; i < repeats; ++i) replay(inputs);
+  profiling_ = false;
+}
+
+std::vector<Tensor> Plan::replay(const std::vector<Tensor>& inputs) {
+  check<RuntimeError>(!busy_, "compile", "the step is already running in another thread");
+  busy_ = true;
+  struct Release {
+    bool& busy;
+    ~Release() { busy = false; }
+  } release{busy_};
+  std::vector<char*> slots;
+  for (const Tensor& x : inputs) slots.push_back(static_cast<char*>(x->raw()));
+  std::vector<std::shared_ptr<Storage>> fresh;
+  for (const size_t bytes : output_bytes_) {
+    fresh.push_back(std::make_shared<Storage>());
+    fresh.back()->data = allocate(bytes);
+    fresh.back()->bytes = bytes;
+    slots.push_back(static_cast<char*>(fresh.back()->data.get()));
+  }
+  run(slots);
+  for (const Leaf& entry : leaves_)
+    if (const Tensor leaf = entry.stays ? nullptr : entry.before.leaf.lock(); leaf && leaf->grad != entry.after)
+      leaf->grad = entry.after;
+
+  std::vector<Tensor> results;
+  for (const Output& y : outputs_) {
+    results.push_back(alias(y.like));
+    Tensor& result = results.back();
+    if (y.slot < 0) continue;
+    const auto slot = static_cast<size_t>(y.slot);
+    if (slot < inputs.size()) {
+      result->storage = inputs[slot]->storage;
+      result->offset += inputs[slot]->offset;
+    } else {
+      result->storage = fresh[slot - inputs.size()];
+    }
+  }
+  return results;
+}
+
+EpochResult Plan::run_epoch(const std::vector<Tensor>& data, const int64_t* order, int64_t rows, int64_t batch,
+                            const AfterStep& after, const std::function<void()>& breathe) {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kBreath = std::chrono::milliseconds(20);
+  EpochResult result;
+  std::vector<Tensor> batches;
+  std::vector<int64_t> row_bytes;
+  for (const Tensor& x : data) {
+    Dims shape = x->shape;
+    shape[0] = batch;
+    batches.push_back(order ? empty_strided(shape, x->strides, x->dtype) : alias(x, shape, x->strides, x->offset));
+    row_bytes.push_back(x->shape[0] > 0 ? x->numel() / x->shape[0] * static_cast<int64_t>(itemsize(x->dtype)) : 0);
+  }
+  take_correct();
+  auto last_breath = Clock::now();
+  for (int64_t at = 0; at + batch <= rows; at += batch) {
+    for (size_t i = 0; i < data.size(); ++i) {
+      if (!order) {
+        batches[i]->offset = data[i]->offset + at * data[i]->strides[0];
+        continue;
+      }
+      const GatherRowsArgs<u8> gather{data[i]->data<u8>(), order + at, batches[i]->data<u8>(),
+                                      data[i]->shape[0],   batch,      row_bytes[i]};
+      kernels().gather_rows_u8(cpu_stream(), gather);
+    }
+    if (!accepts(batches)) break;
+    const std::vector<Tensor> outputs = replay(batches);
+    check<TypeError>(!outputs.empty() && is_floating(outputs[0]->dtype) && outputs[0]->numel() == 1, "run_epoch",
+                     "the step must return its loss, a tensor of one element");
+    const Tensor& loss = outputs[0];
+    const double value = loss->dtype == DType::f64 ? *loss->data<f64>() : *loss->data<f32>();
+    result.loss += value * static_cast<double>(batch);
+    if (after) after(result.steps, value);
+    ++result.steps;
+    if (const auto now = Clock::now(); now - last_breath > kBreath) {
+      breathe();
+      last_breath = Clock::now();
+    }
+  }
+  result.correct = take_correct();
+  return result;
+}
+
+std::vector<PlanRow> Plan::rows() const {
+  std::vector<PlanRow> rows;
+  for (size_t k = 0; k < ops_.size(); ++k) {
+    double bytes = 0;
+    for (const Access& a : ops_[k].accesses()) bytes += static_cast<double>(a.bytes) * (a.reads + a.writes);
+    rows.push_back({text(ops_[k].info->name, ' ', name(ops_[k].info->dtype)), ops_[k].info->flops(ops_[k].args.get()),
+                    bytes, seconds_[k]});
+  }
+  return rows;
+}
+
+}  // namespace fnn

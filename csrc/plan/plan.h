@@ -1,0 +1,102 @@
+// A recorded step, made ready to run again: its kernels fused, its memory laid out in one
+// arena, and the pointers that change from call to call known.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "plan/recorder.h"
+
+namespace fnn {
+
+// One kernel of a plan, for people to read.
+struct PlanRow {
+  std::string kernel;
+  double flops, bytes, seconds;  // of one replay; seconds are 0 before profile()
+};
+
+struct EpochResult {
+  double loss = 0;      // sum over the examples
+  int64_t correct = 0;  // of the examples, as far as the loss is a cross-entropy of classes
+  int64_t steps = 0;
+};
+
+class Plan {
+ public:
+  // What the recorder saw, ending in `outputs`. With keep_grads the leaves have their
+  // gradients after every replay, else the plan is free to do without.
+  Plan(Recorder& recorder, const std::vector<Tensor>& outputs, bool keep_grads);
+  Plan(const Plan&) = delete;
+
+  // Whether a replay with these does what the step itself would do.
+  bool accepts(const std::vector<Tensor>& inputs) const;
+  std::vector<Tensor> replay(const std::vector<Tensor>& inputs);
+  // Replays that time every kernel; rows() has the shortest times then.
+  void profile(const std::vector<Tensor>& inputs, int repeats);
+
+  // A replay for every whole batch of data[i] (rows, ...), its rows in the given order, or
+  // as they lie when `order` is null, for as long as accepts() says so. after(step, loss)
+  // may throw to end the epoch; so may `breathe`, which is called now and then.
+  using AfterStep = std::function<void(int64_t, double)>;
+  EpochResult run_epoch(const std::vector<Tensor>& data, const int64_t* order, int64_t rows, int64_t batch,
+                        const AfterStep& after, const std::function<void()>& breathe);
+
+  std::vector<PlanRow> rows() const;
+  const std::vector<std::string>& notes() const { return notes_; }
+  size_t arena_bytes() const { return arena_bytes_; }
+  size_t bytes_without_reuse() const { return made_bytes_; }
+  // Whether the loss is a cross-entropy of classes, and the right answers since last asked.
+  bool counts_correct() const { return correct_ != nullptr; }
+  int64_t take_correct() { return correct_ ? std::exchange(*correct_, 0) : 0; }
+  // Why the plan must not be replayed, or empty.
+  const std::string& only_once() const { return only_once_; }
+
+ private:
+  struct Patch {
+    void** where;
+    int slot;  // inputs, then outputs
+    int64_t offset;
+  };
+  struct Output {
+    Tensor like;  // what the recorded step returned
+    int slot;     // of its memory; -1 where it is somebody else's
+  };
+  struct Leaf {
+    LeafGrad before;
+    bool stays;    // .grad is left to the kernels
+    Tensor after;  // else what it is set to
+  };
+
+  void take_leaves(Recorder&, bool keep_grads);
+  void lay_out(Recorder&, const std::vector<Tensor>& outputs);
+  void count_correct();
+  void run(const std::vector<char*>& slots);
+
+  std::vector<Op> ops_;
+  std::vector<double> seconds_;  // by op, once profiled
+  bool profiling_ = false;
+  std::vector<Tensor> inputs_;  // shapes and types alone matter
+  std::vector<Output> outputs_;
+  std::vector<size_t> output_bytes_;
+  std::vector<Patch> patches_;
+  std::vector<Leaf> leaves_;
+  std::vector<std::shared_ptr<Storage>> held_;     // memory of others that the kernels use
+  std::vector<std::shared_ptr<Storage>> written_;  // and what of it they write
+  std::shared_ptr<void> arena_;
+  size_t arena_bytes_ = 0, made_bytes_ = 0;
+  std::vector<std::string> notes_;
+  std::string only_once_;
+  uint64_t version_;
+  bool grad_enabled_, busy_ = false;
+  std::unique_ptr<int64_t> correct_;
+};
+
+// Ends the life of all plans: something that they took for granted has changed.
+void forget_plans();
+
+// The fusion rules (fuse.cc); each thing done or left undone is a line of `notes`.
+// `visible` tells whether somebody else than the kernels reads the memory at an address.
+void fuse(std::vector<Op>& ops, const std::function<bool(const void*)>& visible, std::vector<std::string>& notes);
+
+}  // namespace fnn

@@ -1,0 +1,55 @@
+// Watches a step run once: every kernel it starts, every block of memory it takes.
+#pragma once
+
+#include <map>
+#include <string>
+#include <unordered_set>
+
+#include "core/tensor.h"
+#include "plan/op.h"
+
+namespace fnn {
+
+// What happens to a leaf's gradient in a step. Where the step itself clears it first, what
+// it was before does not matter; elsewhere a replay must find what the recording found.
+struct LeafGrad {
+  std::weak_ptr<TensorImpl> leaf;
+  std::shared_ptr<Storage> before;  // null for no gradient
+  bool cleared_first = false;
+};
+
+class Recorder : public Observer {
+ public:
+  explicit Recorder(const std::vector<Tensor>& inputs);
+  ~Recorder() override;
+
+  void made(const std::shared_ptr<Storage>& s) override {
+    made_.push_back(s);
+    own_.insert(s.get());
+  }
+  void used(const std::shared_ptr<Storage>& s) override {
+    if (!own_.count(s.get())) used_.emplace(s->data.get(), s);
+  }
+  void grad_changes(const Tensor& leaf, bool cleared) override;
+  [[noreturn]] void refuse(const char* what) override;
+
+  // The recording holds for this step only, as something is made in it once and for all.
+  void only_once(const char* why) { only_once_ = why; }
+
+  void add(Op op) { ops.push_back(std::move(op)); }
+
+  static Recorder* active() { return static_cast<Recorder*>(observer); }
+
+  std::vector<Op> ops;
+
+ private:
+  friend class Plan;
+  std::vector<Tensor> inputs_;
+  std::vector<std::shared_ptr<Storage>> made_;      // in the order they were asked for, none of it reused
+  std::unordered_set<const Storage*> own_;          // the same
+  std::map<void*, std::shared_ptr<Storage>> used_;  // memory of others, by address
+  std::map<TensorImpl*, LeafGrad> leaves_;
+  std::string only_once_;
+};
+
+}  // namespace fnn

@@ -1,0 +1,237 @@
+"""Training steps recorded once and replayed from C++, with no Python between their kernels."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._C import Plan, Recorder, Tensor, from_numpy, initial_seed
+
+
+class EpochResult(NamedTuple):
+    """Means over the examples of an epoch, each taken when its batch was trained on."""
+
+    loss: float
+    accuracy: float | None  # a share; None where the loss is no cross-entropy of classes
+    steps: int
+
+
+class CompiledStep:
+    """A function that is recorded when first called and replayed from then on; see `compile`."""
+
+    def __init__(self, function: Callable[..., Any], keep_grads: bool = False) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._keep_grads = keep_grads
+        self._plans: dict[
+            Any, tuple[Plan, Any]
+        ] = {}  # (plan, structure of the result), by arguments
+        self._last: Plan | None = None  # what the latest call ran or recorded
+        self._structure: Any = None
+
+    def __call__(self, *args: Any) -> Any:
+        """The function's result for these tensors or arrays."""
+        if self._last is not None:
+            result = self._last(*args)
+            if result is not NotImplemented:
+                return result if self._structure is Tensor else _rebuilt(self._structure, result)
+        tensors = [_as_argument(i, arg) for i, arg in enumerate(args)]
+        key = tuple((t.shape, t.stride(), t.dtype) for t in tensors)
+        if key in self._plans:
+            self._last, self._structure = self._plans[key]
+            result = self._last(*tensors)
+            if result is not NotImplemented:
+                return _rebuilt(self._structure, result)
+        return self._record(key, tensors)
+
+    def _record(self, key: Any, tensors: list[Tensor]) -> Any:
+        addresses: set[int] = set()  # arguments are told apart by their memory
+        for i, tensor in enumerate(tensors):
+            if tensor.data_ptr() in addresses:
+                tensors[i] = tensor.clone()
+            addresses.add(tensor.data_ptr())
+        self._plans.pop(key, None)
+        self._last = None
+        recorder = Recorder(tensors)
+        try:
+            flat: list[Tensor] = []
+            structure = _flattened(self._function(*tensors), flat)
+            self._last = recorder.finish(flat, self._keep_grads)
+        finally:
+            recorder.close()
+        self._structure = structure
+        if not self._last.only_once:
+            self._plans[key] = self._last, structure
+        return _rebuilt(structure, flat[0] if len(flat) == 1 else tuple(flat))
+
+    def run_epoch(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int,
+        shuffle: bool = True,
+        seed: int | tuple[int, int] | None = None,
+        *,
+        drop_last: bool = False,
+        on_step: Callable[[int, float], Any] | None = None,
+    ) -> EpochResult:
+        """Calls step(x, y) with every batch of inputs x (N, ...) and targets y (N, ...), from C++.
+
+        The order is that of `DataLoader((x, y), batch_size, shuffle, seed=seed)` in its first
+        epoch, and with `seed=(seed, epoch)` in a later one; no seed stands for that of
+        `manual_seed`. The last batch may be smaller, unless `drop_last`. With `y=None` the step
+        is given x alone. The step returns its loss, the mean over the batch, alone or first.
+        `on_step(number, loss)` is called after each step; what it raises ends the epoch, and so
+        does Ctrl-C.
+
+        Raises ValueError for arrays of different lengths and a batch_size below 1, TypeError where
+        the step does not return a loss.
+        """
+        tensors = [_as_argument(i, a) for i, a in enumerate((x,) if y is None else (x, y))]
+        count = len(tensors[0]) if tensors[0].ndim else 0
+        if any(t.ndim == 0 or len(t) != count for t in tensors):
+            shapes = [t.shape for t in tensors]
+            raise ValueError(f"[run_epoch] x and y must have one length; got shapes {shapes}")
+        if batch_size < 1:
+            raise ValueError(f"[run_epoch] batch_size must be at least 1; got {batch_size}")
+        tensors = [t.contiguous() for t in tensors]
+        order = None
+        if shuffle:
+            seed = initial_seed() if seed is None else seed
+            order = np.arange(count)
+            np.random.default_rng(seed if isinstance(seed, tuple) else (seed, 0)).shuffle(order)
+
+        loss, correct, steps, at = 0.0, 0, 0, 0
+        while at < count and not (drop_last and at + batch_size > count):
+            rest = None if order is None else order[at:]
+            if self._last is not None and at + batch_size <= count:  # as far as the plan goes
+                views = tensors if order is not None else [t[at:] for t in tensors]
+                index = None if rest is None else from_numpy(rest)
+                total, right, done = self._last.run_epoch(
+                    views, index, count - at, batch_size, steps, on_step
+                )
+                loss, correct, steps = loss + total, correct + right, steps + done
+                at += done * batch_size
+                if done:
+                    continue
+            size = min(batch_size, count - at)
+            index = slice(at, at + size) if rest is None else from_numpy(rest[:size])
+            value = _loss_of(self(*(t[index] for t in tensors)))
+            if self._last is not None:
+                correct += self._last.take_correct()
+            loss += value * size
+            if on_step is not None:
+                on_step(steps, value)
+            steps += 1
+            at += size
+        counts = self._last is not None and self._last.counts_correct
+        return EpochResult(loss / max(at, 1), correct / max(at, 1) if counts else None, steps)
+
+    def plan(self) -> str:
+        """The plan of the latest call as a table, with times once `profile` was called."""
+        if self._last is None:
+            raise RuntimeError("[compile] there is no plan before the first call")
+        return _table(self._last)
+
+    def profile(self, *args: Any, repeats: int = 20) -> str:
+        """Runs the step `repeats` times with these arguments, and returns `plan()` with its times.
+
+        These are steps like any others: what the function trains goes on being trained.
+        """
+        self(*args)
+        self(*args)  # the first may have been one that cannot be replayed
+        tensors = [_as_argument(i, arg) for i, arg in enumerate(args)]
+        if self._last is not None:
+            self._last.profile(repeats, *tensors)
+        return self.plan()
+
+
+def compile(function: Callable[..., Any] | None = None, *, keep_grads: bool = False) -> Any:
+    """Makes `function` a step that is recorded once and then replayed from C++.
+
+    Its arguments are tensors or arrays; what it returns, tensors or tuples, lists and dicts of
+    them. At the first call, and when shapes, dtypes, parameters or modes have changed, Python runs
+    the function and every kernel it starts is written down; later calls run these kernels, fused
+    and in memory laid out beforehand. Options of optimizers, step counts, dropout masks and the
+    arguments are read anew each time. All else that Python computes in the function, a number
+    drawn or a branch taken, is that of the recorded call.
+
+    Results are new tensors, off the tape. `.grad` of the parameters is None after a step that
+    clears gradients itself, unless `keep_grads`.
+
+    Raises RuntimeError where the function looks at a tensor's values (`item()`, `numpy()`), holds
+    on to a tensor it does not return, or writes to its arguments.
+    """
+    if function is None:
+        return lambda f: CompiledStep(f, keep_grads)
+    return CompiledStep(function, keep_grads)
+
+
+def _as_argument(number: int, value: Any) -> Tensor:
+    tensor = from_numpy(value) if isinstance(value, np.ndarray) else value
+    if not isinstance(tensor, Tensor):
+        kind = type(value).__name__
+        raise TypeError(f"[compile] argument {number} must be a tensor or an array; got {kind}")
+    if tensor.requires_grad:
+        raise ValueError(f"[compile] argument {number} requires a gradient; use detach()")
+    return tensor
+
+
+def _loss_of(result: Any) -> float:
+    first = result[0] if isinstance(result, (tuple, list)) and result else result
+    if not isinstance(first, Tensor) or first.numel() != 1:
+        kind = type(first).__name__
+        raise TypeError(
+            f"[run_epoch] the step must return its loss, a tensor of one element; got {kind}"
+        )
+    return float(first.item())
+
+
+def _flattened(result: Any, flat: list[Tensor]) -> Any:
+    """Appends the tensors of `result` to `flat`; returns what `_rebuilt` needs."""
+    if isinstance(result, Tensor):
+        flat.append(result.detach())
+        return Tensor
+    if result is None:
+        return None
+    if isinstance(result, dict):
+        return {key: _flattened(value, flat) for key, value in result.items()}
+    if isinstance(result, (tuple, list)):
+        return type(result)(_flattened(value, flat) for value in result)
+    raise TypeError(
+        f"[compile] a step returns tensors, in tuples, lists and dicts; got {type(result).__name__}"
+    )
+
+
+def _rebuilt(structure: Any, result: Any) -> Any:
+    return _filled(structure, iter((result,) if isinstance(result, Tensor) else result))
+
+
+def _filled(structure: Any, tensors: Iterator[Tensor]) -> Any:
+    if structure is Tensor:
+        return next(tensors)
+    if isinstance(structure, dict):
+        return {key: _filled(value, tensors) for key, value in structure.items()}
+    if isinstance(structure, (tuple, list)):
+        return type(structure)(_filled(value, tensors) for value in structure)
+    return None
+
+
+def _table(plan: Plan) -> str:
+    lines = [f"{'kernel':28} {'MFLOP':>9} {'MB':>8} {'us':>9} {'GFLOP/s':>8} {'GB/s':>7}"]
+    rows = plan.rows
+    for name, flops, moved, seconds in [
+        *rows,
+        ("all", *(sum(c) for c in zip(*[r[1:] for r in rows], strict=True))),
+    ]:
+        speed = f"{flops / seconds / 1e9:8.1f} {moved / seconds / 1e9:7.1f}" if seconds else ""
+        time = f"{seconds * 1e6:9.1f}" if seconds else " " * 9
+        lines.append(f"{name:28} {flops / 1e6:9.3f} {moved / 1e6:8.3f} {time} {speed}".rstrip())
+    lines.append(
+        f"arena {plan.arena_bytes / 1e6:.3f} MB, where blocks of their own would take "
+        f"{plan.bytes_without_reuse / 1e6:.3f} MB"
+    )
+    return "\n".join([*lines, *plan.notes])
