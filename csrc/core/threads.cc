@@ -34,15 +34,17 @@ void pause() {
 
 thread_local bool inside_kernel = false;  // a kernel within a kernel runs where it is
 
-// A job is one 64-bit word, {tasks, next}: whoever increments `next` below `tasks`
-// owns that task, and the caller waits for the tasks only, never for a worker that
-// the system has put aside. A worker that comes late to one job draws from the next.
+// A job's tasks are shared out in equal ranges, one for each thread, so that a task that
+// comes again finds its memory in the cache of the same core; who is done with its own
+// range helps with the others. A range is one 64-bit word, {end, next}: whoever increments
+// `next` below `end` owns that task. The caller waits for the tasks only, never for a
+// worker that the system has put aside: one that comes late to a job draws from the next.
 class Pool {
  public:
   static constexpr int64_t kMaxTasks = int64_t{1} << 30;
 
-  explicit Pool(int workers) {
-    for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
+  explicit Pool(int workers) : ranges_(static_cast<size_t>(workers) + 1) {
+    for (int i = 1; i <= workers; ++i) threads_.emplace_back([this, i] { work(static_cast<size_t>(i)); });
   }
   ~Pool() {
     stop_.store(true);
@@ -54,24 +56,41 @@ class Pool {
     task_ = task;
     context_ = context;
     done_.store(0, std::memory_order_relaxed);
-    job_.store(static_cast<uint64_t>(tasks) << 32, std::memory_order_seq_cst);
+    const auto n = static_cast<int64_t>(ranges_.size());
+    for (int64_t i = n - 1; i >= 0; --i) {
+      const auto begin = static_cast<uint64_t>(tasks * i / n), end = static_cast<uint64_t>(tasks * (i + 1) / n);
+      ranges_[static_cast<size_t>(i)].word.store(end << 32 | begin, std::memory_order_seq_cst);
+    }
     wake();
-    while (draw()) {
+    while (draw(0)) {
     }
     for (int spins = 0; done_.load(std::memory_order_acquire) < tasks; ++spins)
       spins < kSpins ? pause() : static_cast<void>(sched_yield());
   }
 
  private:
-  static bool open(uint64_t job) { return static_cast<uint32_t>(job) < (job >> 32); }
+  struct alignas(64) Range {
+    std::atomic<uint64_t> word{0};
+  };
+  static bool open(uint64_t range) { return static_cast<uint32_t>(range) < (range >> 32); }
 
-  bool draw() {
-    if (!open(job_.load(std::memory_order_acquire))) return false;
-    const uint64_t job = job_.fetch_add(1, std::memory_order_acq_rel);
-    if (!open(job)) return false;
-    task_(context_, static_cast<uint32_t>(job));
-    done_.fetch_add(1, std::memory_order_release);
-    return true;
+  bool draw(size_t own) {
+    for (size_t i = 0; i < ranges_.size(); ++i) {
+      std::atomic<uint64_t>& word = ranges_[(own + i) % ranges_.size()].word;
+      if (!open(word.load(std::memory_order_acquire))) continue;
+      const uint64_t range = word.fetch_add(1, std::memory_order_acq_rel);
+      if (!open(range)) continue;
+      task_(context_, static_cast<uint32_t>(range));
+      done_.fetch_add(1, std::memory_order_release);
+      return true;
+    }
+    return false;
+  }
+
+  bool any_open() const {
+    for (const Range& r : ranges_)
+      if (open(r.word.load(std::memory_order_seq_cst))) return true;
+    return false;
   }
 
   void wake() {
@@ -79,17 +98,17 @@ class Pool {
     if (sleepers_.load(std::memory_order_seq_cst) > 0) generation_.notify_all();
   }
 
-  void work() {
+  void work(size_t own) {
     inside_kernel = true;
     for (int spins = 0; !stop_.load(std::memory_order_relaxed); ++spins) {
-      if (draw()) {
+      if (draw(own)) {
         spins = 0;
       } else if (spins < kSpins) {
         pause();
       } else {
         sleepers_.fetch_add(1, std::memory_order_seq_cst);
         const uint32_t seen = generation_.load(std::memory_order_seq_cst);
-        if (!open(job_.load(std::memory_order_seq_cst)) && !stop_.load()) generation_.wait(seen);
+        if (!any_open() && !stop_.load()) generation_.wait(seen);
         sleepers_.fetch_sub(1, std::memory_order_relaxed);
         spins = 0;
       }
@@ -98,7 +117,7 @@ class Pool {
 
   void (*task_)(void*, int64_t) = nullptr;
   void* context_ = nullptr;
-  alignas(64) std::atomic<uint64_t> job_{0};
+  std::vector<Range> ranges_;
   alignas(64) std::atomic<int64_t> done_{0};
   alignas(64) std::atomic<uint32_t> generation_{0};
   std::atomic<int> sleepers_{0};

@@ -192,11 +192,11 @@ void Plan::lay_out(Recorder& recorder, const std::vector<Tensor>& outputs) {
                         " bytes that the step made is still held outside it, where a "
                         "replay would overwrite it; return it from the step instead");
 
-  const auto visible = [&](const void* p) {
+  const auto block = [&](const void* p) {
     const int i = own.find(p);
-    return i < 0 || slot_of[static_cast<size_t>(i)] != kArena;
+    return i >= 0 && slot_of[static_cast<size_t>(i)] == kArena ? i : -1;
   };
-  fuse(ops_, visible, notes_);
+  fuse(ops_, block, notes_);
 
   // Checks of what the caller brought come before all else.
   std::vector<bool> ready(ops_.size());

@@ -96,7 +96,7 @@ class Plan {
 void forget_plans();
 
 // The fusion rules (fuse.cc); each thing done or left undone is a line of `notes`.
-// `visible` tells whether somebody else than the kernels reads the memory at an address.
-void fuse(std::vector<Op>& ops, const std::function<bool(const void*)>& visible, std::vector<std::string>& notes);
+// block(p) numbers the memory at p, or is -1 where others than the kernels see it.
+void fuse(std::vector<Op>& ops, const std::function<int(const void*)>& block, std::vector<std::string>& notes);
 
 }  // namespace fnn

@@ -17,12 +17,27 @@ struct Gemm {
   bool b_transposed;
   T* c;  // (m, n)
   int64_t ldc;
-  const T* bias;    // (n) or null
-  bool accumulate;  // C += A B; no bias then
+  const T* bias = nullptr;  // (n) or null
+  bool accumulate = false;  // C += A B; no bias then
+  // Threads take columns, as far as there are enough: then the columns of B that one has
+  // in its cache are the same from call to call. For B the weight, or C its gradient.
+  bool by_columns = false;
 };
 
-// finish(c, rows, cols) is called for each piece of C, once it is complete and still in
-// the cache: the place for an activation.
+// The largest k that is summed in one pass.
+template <class T>
+constexpr int64_t kOnePass = 3072 / static_cast<int64_t>(sizeof(T));
+
+// A piece of C, complete and still in the cache: C[row + i, col + j] = c[i * ldc + j].
+template <class T>
+struct Piece {
+  T* c;
+  int64_t ldc, row, col;
+  int rows, cols;
+};
+
+// finish(piece) is called for each piece of C: the place for an activation. Where g.c is
+// null C is not kept, and the piece all there is of it; k is at most kOnePass then.
 template <class T, class Finish>
 void gemm(Stream& s, const Gemm<T>& g, const Finish& finish);
 

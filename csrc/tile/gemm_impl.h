@@ -26,7 +26,8 @@ void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
   constexpr int W = kTileCols<T>;
   if (g.m == 0 || g.n == 0) return;
   constexpr int64_t kDepth = kDepthBytes / sizeof(T), kNoPack = kNoPackBytes / sizeof(T);  // elements
-  const int64_t passes = 2 * g.k > 3 * kDepth ? divide_up(g.k, kDepth) : 1;
+  static_assert(2 * kOnePass<T> == 3 * kDepth);
+  const int64_t passes = g.k > kOnePass<T> ? divide_up(g.k, kDepth) : 1;
   const int64_t depth = g.k > 0 ? divide_up(g.k, passes) : 1;
   const bool pack_b = g.b_transposed || (g.m > 64 && (g.k * g.n > kNoPack || bad_stride<T>(g.ldb)));
   const bool pack_a = g.n >= 4 * W && (bad_stride<T>(g.lda) || (g.a_layout == ALayout::columns && g.m * g.k > kNoPack));
@@ -43,11 +44,14 @@ void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
   const int tile_rows = even_rows(g.m);
   const int64_t tiles = divide_up(g.m, tile_rows), panels = divide_up(block_cols, W);
   const int64_t wanted = s.threads > 1 ? 4 * s.threads : 1;
+  const bool by_columns = g.by_columns && s.threads > 1 && panels >= s.threads;
   int64_t block_tiles = 8;
-  while (block_tiles > 1 && divide_up(tiles, block_tiles) < wanted) --block_tiles;
+  while (block_tiles > 1 && divide_up(tiles, block_tiles) < (by_columns ? 4 : wanted)) --block_tiles;
   const int64_t row_blocks = divide_up(tiles, block_tiles);
-  const int64_t column_blocks =
-      row_blocks >= wanted ? 1 : (wanted / row_blocks < panels ? divide_up(wanted, row_blocks) : panels);
+  const int64_t column_blocks = by_columns ? s.threads
+                                : row_blocks >= wanted
+                                    ? 1
+                                    : (wanted / row_blocks < panels ? divide_up(wanted, row_blocks) : panels);
   const int64_t work = g.m * g.n * depth;  // multiply-adds of one pass
 
   for (int64_t n0 = 0; n0 < g.n; n0 += block_cols) {
@@ -69,9 +73,10 @@ void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
       const int64_t grain = work < 131072 ? blocks : divide_up(blocks * 32768, work);
       parallel_for(s, blocks, grain, [&](int64_t begin, int64_t end) {
         for (int64_t block = begin; block < end; ++block) {
-          const int64_t t0 = block / column_blocks * block_tiles;
+          // Column by column, as a thread's share is a run of blocks.
+          const int64_t t0 = block % row_blocks * block_tiles;
           const int64_t t1 = t0 + block_tiles < tiles ? t0 + block_tiles : tiles;
-          const int64_t p0 = block % column_blocks * panels_each;
+          const int64_t p0 = block / row_blocks * panels_each;
           const int64_t p1 = p0 + panels_each < cols_panels ? p0 + panels_each : cols_panels;
           if (p0 >= p1) continue;
           const auto a_tile = [&](int64_t t) {
@@ -82,6 +87,7 @@ void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
           };
           T* packed_a = pack_a ? static_cast<T*>(Stream::thread_workspace(tile_rows * kk * sizeof(T))) : nullptr;
           const int64_t zero = 0;
+          alignas(64) T only_piece[kMaxRows * W];
           for (int64_t t = t0; t < t1; ++t) {
             const int rows = rows_of(t);
             if (pack_a) pack_a_tile(a_tile(t), g.lda, g.a_layout, kk, rows, packed_a);
@@ -95,14 +101,14 @@ void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
               tile.b = pack_b ? packed + p * kk * W : b + p * W;
               tile.ldb = pack_b ? W : g.ldb;
               tile.b_padded = pack_b;
-              tile.c = g.c + t * tile_rows * g.ldc + n0 + p * W;
-              tile.ldc = g.ldc;
+              tile.c = g.c ? g.c + t * tile_rows * g.ldc + n0 + p * W : only_piece;
+              tile.ldc = g.c ? g.ldc : W;
               tile.rows = rows;
               tile.cols = width;
               tile.accumulate = g.accumulate || !first;
               tile.bias = g.bias ? g.bias + n0 + p * W : nullptr;
               run_tile(tile);
-              if (last) finish(tile.c, rows, width);
+              if (last) finish(Piece<T>{tile.c, tile.ldc, t * tile_rows, n0 + p * W, rows, width});
             }
           }
         }

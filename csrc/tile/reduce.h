@@ -23,37 +23,23 @@ FNN_INLINE T row_sum(const T* x, int64_t n) {
   return sum(acc[0]);
 }
 
-// y[i] = sum over rows r of x[r * stride + i], i in [0, n).
+// y[i] = sum over rows r of x[r * stride + i], i in [0, n), on top of y when it accumulates.
 template <class T>
-void column_sums(const T* x, int64_t rows, int64_t stride, T* y, int64_t n) {
+void column_sums(const T* x, int64_t rows, int64_t stride, T* y, int64_t n, bool accumulate = false) {
   constexpr int N = Vec<T>::N;
   int64_t i = 0;
   for (; i + 4 * N <= n; i += 4 * N) {
     Vec<T> acc[4];
-    for (auto& v : acc) v = Vec<T>(0);
+    for (int j = 0; j < 4; ++j) acc[j] = accumulate ? Vec<T>::load(y + i + j * N) : Vec<T>(0);
     for (int64_t r = 0; r < rows; ++r)
       for (int j = 0; j < 4; ++j) acc[j] += Vec<T>::load(x + r * stride + i + j * N);
     for (int j = 0; j < 4; ++j) acc[j].store(y + i + j * N);
   }
   for_vec<T>(i, n, [&](auto at) {
-    Vec<T> acc(0);
+    Vec<T> acc = accumulate ? at.load(y) : Vec<T>(0);
     for (int64_t r = 0; r < rows; ++r) acc += at.load(x + r * stride);
     at.store(y, acc);
   });
-}
-
-// column_sums of a tall matrix (rows, n) by several threads.
-template <class T>
-void chunked_column_sums(Stream& s, const T* x, int64_t rows, int64_t n, T* y) {
-  constexpr int64_t kRows = 1024;
-  const int64_t chunks = (rows + kRows - 1) / kRows;
-  if (chunks <= 1) return column_sums(x, rows, n, y, n);
-  T* partial = static_cast<T*>(s.workspace(chunks * n * sizeof(T)));
-  parallel_for(s, chunks, 8192 / (n * kRows) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      column_sums(x + i * kRows * n, rows - i * kRows < kRows ? rows - i * kRows : kRows, n, partial + i * n, n);
-  });
-  column_sums(partial, chunks, n, y, n);
 }
 
 }  // namespace fnn::FNN_ISA

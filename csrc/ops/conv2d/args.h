@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/inline.h"
+#include "ops/unary/args.h"
 
 namespace fnn {
 
@@ -22,42 +23,65 @@ struct ConvShape {
   FNN_INLINE double flops() const { return 2.0 * outputs() * (c / groups) * kh * kw; }
 };
 
-// y[n, oy, ox, o] = b[o] + sum over ky, kx, c of
-//                   x[n, oy sh + ky dh - top, ox sw + kx dw - left, c] w[o, c, ky, kx]
+// What a plan makes part of the convolution before y: an activation whose slope is a
+// function of its value, then the largest of 2 x 2 cells, whose number (0 to 3, row by
+// row) is all that is kept of the others.
+struct ConvTail {
+  bool has_activation;
+  UnaryOp activation;
+  bool pool;
+
+  FNN_INLINE bool empty() const { return !has_activation && !pool; }
+};
+
+FNN_INLINE int64_t outputs(const ConvShape& s, const ConvTail& tail) {
+  return tail.pool ? s.n * (s.oh / 2) * (s.ow / 2) * s.o : s.outputs();
+}
+
+// z[n, oy, ox, o] = b[o] + sum over ky, kx, c of
+//                   x[n, oy sh + ky dh - top, ox sw + kx dw - left, c] w[o, c, ky, kx];  y = tail(z)
 template <class T>
 struct Conv2dFwdArgs {
   ConvShape s;
   const T* x;  // (n, h, w, c)
   const T* w;  // (o, c / groups, kh, kw) in the strides s.ws
   const T* b;  // (o) or null
-  T* y;        // (n, oh, ow, o)
+  T* y;        // (n, oh, ow, o), or (n, oh / 2, ow / 2, o) when pooled
+  ConvTail tail;
+  uint8_t* cell;  // as y, when pooled
 
   template <class V>
   void visit(V& v) {
     v.in(x, s.inputs());
     v.in(w, s.weights());
     v.in(b, s.o);
-    v.out(y, s.outputs());
+    v.out(y, outputs(s, tail));
+    v.out(cell, outputs(s, tail));
   }
   double flops() const { return s.flops(); }
 };
 
-// Reads x and w, never y.
+// Reads x, w and, of a tail, y and cell.
 template <class T>
 struct Conv2dBwdArgs {
   ConvShape s;
   const T* x;   // (n, h, w, c); null when dw is
   const T* w;   // strides s.ws; null when dx is
-  const T* dy;  // (n, oh, ow, o)
+  const T* dy;  // as y
   T* dx;        // (n, h, w, c) or null
   T* dw;        // strides s.ws, or null
   T* db;        // (o) or null
+  ConvTail tail;
+  const T* y;           // as in forward, with an activation
+  const uint8_t* cell;  // as y, when pooled
 
   template <class V>
   void visit(V& v) {
     v.in(x, s.inputs());
     v.in(w, s.weights());
-    v.in(dy, s.outputs());
+    v.in(dy, outputs(s, tail));
+    v.in(y, outputs(s, tail));
+    v.in(cell, outputs(s, tail));
     v.out(dx, s.inputs());
     v.out(dw, s.weights());
     v.out(db, s.o);

@@ -76,7 +76,7 @@ Tensor convolve(const char* op, const Tensor& input, const Tensor& weight, const
   if (y->numel() > 0)
     visit_floating(op, "input", x->dtype, [&]<class T>() {
       launch<kernel::conv2d_fwd>(
-          Conv2dFwdArgs<T>{z, x->data<T>(), w->data<T>(), b ? b->data<T>() : nullptr, y->data<T>()});
+          Conv2dFwdArgs<T>{z, x->data<T>(), w->data<T>(), b ? b->data<T>() : nullptr, y->data<T>(), {}, nullptr});
     });
   else
     visit_floating(op, "input", x->dtype, []<class T>() {});
@@ -87,12 +87,12 @@ Tensor convolve(const char* op, const Tensor& input, const Tensor& weight, const
       const bool none = g->numel() == 0;
       if (dx.needs(0)) dx[0] = none ? zeros(x->shape, x->dtype) : empty_channels_last(x->shape, x->dtype);
       if (dx.needs(1)) dx[1] = none ? zeros(w->shape, w->dtype) : empty_like(w);
-      if (dx.needs(2)) dx[2] = zeros({z.o}, x->dtype);
+      if (dx.needs(2)) dx[2] = none ? zeros({z.o}, x->dtype) : empty({z.o}, x->dtype);
       if (none) return;
       visit_floating(op, "input", x->dtype, [&]<class T>() {
         const auto ptr = [](const Tensor& t) { return t ? t->data<T>() : nullptr; };
-        launch<kernel::conv2d_bwd>(
-            Conv2dBwdArgs<T>{z, x->data<T>(), w->data<T>(), g->data<T>(), ptr(dx[0]), ptr(dx[1]), ptr(dx[2])});
+        launch<kernel::conv2d_bwd>(Conv2dBwdArgs<T>{
+            z, x->data<T>(), w->data<T>(), g->data<T>(), ptr(dx[0]), ptr(dx[1]), ptr(dx[2]), {}, nullptr, nullptr});
       });
     };
   });

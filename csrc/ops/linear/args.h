@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "core/inline.h"
+#include "ops/optimizer/args.h"
 #include "ops/unary/args.h"
 
 namespace fnn {
@@ -28,6 +30,21 @@ struct LinearFwdArgs {
   double flops() const { return 2.0 * n * in * out; }
 };
 
+// What becomes of a gradient that an optimizer's rule takes at once, as a plan arranges it.
+enum class FusedRule { none, sgd, adam };
+
+template <class T>
+constexpr int64_t kFusedRows = 3072 / static_cast<int64_t>(sizeof(T));  // the largest n it works for
+
+template <class T>
+struct FusedUpdate {
+  FusedRule kind;
+  SgdRule<T> sgd;
+  AdamRule<T> adam;
+  T *w, *b;                    // the parameters themselves; b is null without db
+  T *w_state[3], *b_state[3];  // laid out as they are, or null
+};
+
 // With g = dy act'(y):  dx = g w,  dw = g^T x,  db = column sums of g.
 template <class T>
 struct LinearBwdArgs {
@@ -39,10 +56,16 @@ struct LinearBwdArgs {
   const T* dy;  // (n, out)
   T* g;         // (n, out) scratch; null without an activation
   T* dx;        // (n, in) or null
-  T* dw;        // laid out as w, or null
+  T* dw;        // laid out as w, or null; with an update that is not none it is not written
   T* db;        // (out) or null
   bool has_activation;
   UnaryOp activation;
+  // In plans only: x = act(z), and dx stands for dz = dx act'(x).
+  bool has_input_activation;
+  UnaryOp input_activation;
+  FusedUpdate<T> update;
+
+  FNN_INLINE bool updates() const { return update.kind != FusedRule::none; }
 
   template <class V>
   void visit(V& v) {
@@ -52,8 +75,14 @@ struct LinearBwdArgs {
     v.in(dy, n * out);
     v.out(g, n * out);
     v.out(dx, n * in);
-    v.out(dw, out * in);
     v.out(db, out);
+    if (!updates()) return v.out(dw, out * in);
+    v.inout(update.w, out * in);
+    v.inout(update.b, out);
+    for (int i = 0; i < 3; ++i) {
+      v.inout(update.w_state[i], out * in);
+      v.inout(update.b_state[i], out);
+    }
   }
   double flops() const { return 2.0 * n * in * out * ((dx ? 1 : 0) + (dw ? 1 : 0)); }
 };

@@ -61,9 +61,23 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
           const Tensor scratch = fuse ? empty(y->shape, y->dtype) : Tensor();
           visit_floating("linear", "input", x->dtype, [&]<class T>() {
             const auto ptr = [](const Tensor& t) { return t ? t->data<T>() : nullptr; };
-            launch<kernel::linear_bwd>(LinearBwdArgs<T>{n, in, out, x->data<T>(), w->data<T>(), transposed,
-                                                        y->data<T>(), g->data<T>(), ptr(scratch), ptr(dx[0]),
-                                                        ptr(dx[1]), ptr(dx[2]), fuse, op});
+            launch<kernel::linear_bwd>(LinearBwdArgs<T>{n,
+                                                        in,
+                                                        out,
+                                                        x->data<T>(),
+                                                        w->data<T>(),
+                                                        transposed,
+                                                        y->data<T>(),
+                                                        g->data<T>(),
+                                                        ptr(scratch),
+                                                        ptr(dx[0]),
+                                                        ptr(dx[1]),
+                                                        ptr(dx[2]),
+                                                        fuse,
+                                                        op,
+                                                        false,
+                                                        op,
+                                                        {}});
           });
         };
   });

@@ -1,42 +1,67 @@
 #include "ops/linear/args.h"
 
+#include "ops/optimizer/tile.h"
 #include "ops/unary/tile.h"
 #include "tile/gemm.h"
 #include "tile/reduce.h"
 
 namespace fnn::FNN_ISA {
 
-// f(Unary<op>{}) for the activations that can be fused, all with a slope in terms of y.
-template <class F>
-FNN_INLINE void with_activation(UnaryOp op, const F& f) {
-  switch (op) {
-    case UnaryOp::relu: return f(Unary<UnaryOp::relu>{});
-    case UnaryOp::sigmoid: return f(Unary<UnaryOp::sigmoid>{});
-    case UnaryOp::tanh: return f(Unary<UnaryOp::tanh>{});
-    default: return;
-  }
-}
-
 template <class T>
 void linear_fwd(Stream& s, const LinearFwdArgs<T>& a) {
-  const Gemm<T> g{a.n, a.out, a.in, a.x,  a.in, ALayout::rows, a.w, a.w_transposed ? a.out : a.in, !a.w_transposed,
-                  a.y, a.out, a.b,  false};
-  if (!a.has_activation) return gemm(s, g, [](T*, int, int) {});
-  with_activation(a.activation, [&](auto f) {
-    gemm(s, g, [&](T* y, int rows, int cols) {
+  const Gemm<T> g{.m = a.n,
+                  .n = a.out,
+                  .k = a.in,
+                  .a = a.x,
+                  .lda = a.in,
+                  .a_layout = ALayout::rows,
+                  .b = a.w,
+                  .ldb = a.w_transposed ? a.out : a.in,
+                  .b_transposed = !a.w_transposed,
+                  .c = a.y,
+                  .ldc = a.out,
+                  .bias = a.b,
+                  .by_columns = true};
+  if (!a.has_activation) return gemm(s, g, [](const Piece<T>&) {});
+  with_fusible(a.activation, [&](auto f) {
+    gemm(s, g, [&](const Piece<T>& y) {
       const Vec<T> none(0);
-      for (int i = 0; i < rows; ++i)
-        for_vec<T>(0, cols, [&](auto at) { at.store(y + i * a.out, f.value(at.load(y + i * a.out), none, none)); });
+      for (int i = 0; i < y.rows; ++i)
+        for_vec<T>(0, y.cols,
+                   [&](auto at) { at.store(y.c + i * y.ldc, f.value(at.load(y.c + i * y.ldc), none, none)); });
     });
   });
 }
 
+// The rule of a fused update on a piece of the gradient: it belongs to p[first + i * ld + j].
+// The rule is a copy, whose fields the stores to p cannot change: they stay in registers.
+template <class T, class Rule>
+FNN_INLINE void apply_rule(const Rule rule, const Piece<T>& grad, T* p, T* const* state, int64_t first, int64_t ld) {
+  for (int i = 0; i < grad.rows; ++i) {
+    const int64_t at0 = first + i * ld;
+    T* shifted[Rule::kState];
+    for (int k = 0; k < Rule::kState; ++k) shifted[k] = state[k] ? state[k] + at0 : nullptr;
+    for_vec<T>(0, grad.cols, [&](auto at) {
+      at.store(p + at0, updated(rule, shifted, at, at.load(p + at0), at.load(grad.c + i * grad.ldc)));
+    });
+  }
+}
+
+template <class T>
+FNN_INLINE void apply_update(const FusedUpdate<T>& u, const Piece<T>& grad, T* p, T* const* state, int64_t first,
+                             int64_t ld) {
+  if (u.kind == FusedRule::adam) return apply_rule(u.adam, grad, p, state, first, ld);
+  if (state[0] || u.sgd.weight_decay != T(0) || u.sgd.maximize) return apply_rule(u.sgd, grad, p, state, first, ld);
+  const SgdRule<T> plain{u.sgd.lr, T(0), T(0), T(0), false, false};
+  T* const none[1] = {nullptr};
+  apply_rule(plain, grad, p, none, first, ld);
+}
+
 template <class T>
 void linear_bwd(Stream& s, const LinearBwdArgs<T>& a) {
-  const auto ignore = [](T*, int, int) {};
   const T* g = a.dy;
   if (a.has_activation) {
-    with_activation(a.activation, [&](auto f) {
+    with_fusible(a.activation, [&](auto f) {
       parallel_for(s, a.n * a.out, 16384, [&](int64_t begin, int64_t end) {
         const Vec<T> none(0);
         for_vec<T>(begin, end, [&](auto at) { at.store(a.g, at.load(a.dy) * f.slope(at.load(a.y), none, none)); });
@@ -44,18 +69,57 @@ void linear_bwd(Stream& s, const LinearBwdArgs<T>& a) {
     });
     g = a.g;
   }
-  if (a.db) column_sums(g, a.n, a.out, a.db, a.out);
-  if (a.dw && a.w_transposed)  // dw (in, out) = x^T g
-    gemm(s, Gemm<T>{a.in, a.out, a.n, a.x, a.in, ALayout::columns, g, a.out, false, a.dw, a.out, nullptr, false},
-         ignore);
-  else if (a.dw)  // dw (out, in) = g^T x
-    gemm(s, Gemm<T>{a.out, a.in, a.n, g, a.out, ALayout::columns, a.x, a.in, false, a.dw, a.in, nullptr, false},
-         ignore);
-  if (a.dx)  // dx = g w
-    gemm(s,
-         Gemm<T>{a.n, a.in, a.out, g, a.out, ALayout::rows, a.w, a.w_transposed ? a.out : a.in, a.w_transposed, a.dx,
-                 a.in, nullptr, false},
-         ignore);
+  if (a.dx) {  // dx = g w; before w may change
+    const Gemm<T> product{.m = a.n,
+                          .n = a.in,
+                          .k = a.out,
+                          .a = g,
+                          .lda = a.out,
+                          .a_layout = ALayout::rows,
+                          .b = a.w,
+                          .ldb = a.w_transposed ? a.out : a.in,
+                          .b_transposed = a.w_transposed,
+                          .c = a.dx,
+                          .ldc = a.in};
+    if (!a.has_input_activation)
+      gemm(s, product, [](const Piece<T>&) {});
+    else
+      with_fusible(a.input_activation, [&](auto f) {
+        gemm(s, product, [&](const Piece<T>& dx) {
+          const Vec<T> none(0);
+          for (int i = 0; i < dx.rows; ++i) {
+            const T* x = a.x + (dx.row + i) * a.in + dx.col;
+            T* row = dx.c + i * dx.ldc;
+            for_vec<T>(0, dx.cols, [&](auto at) { at.store(row, at.load(row) * f.slope(at.load(x), none, none)); });
+          }
+        });
+      });
+  }
+  if (a.db) {
+    column_sums(g, a.n, a.out, a.db, a.out);
+    if (a.updates() && a.update.b)
+      apply_update(a.update, Piece<T>{a.db, 0, 0, 0, 1, static_cast<int>(a.out)}, a.update.b, a.update.b_state, 0, 0);
+  }
+  if (!a.dw) return;
+  // dw (in, out) = x^T g, or (out, in) = g^T x
+  const bool swap = !a.w_transposed;
+  const Gemm<T> product{.m = swap ? a.out : a.in,
+                        .n = swap ? a.in : a.out,
+                        .k = a.n,
+                        .a = swap ? g : a.x,
+                        .lda = swap ? a.out : a.in,
+                        .a_layout = ALayout::columns,
+                        .b = swap ? a.x : g,
+                        .ldb = swap ? a.in : a.out,
+                        .b_transposed = false,
+                        .c = a.updates() ? nullptr : a.dw,
+                        .ldc = swap ? a.in : a.out,
+                        .by_columns = !swap};
+  if (!a.updates()) return gemm(s, product, [](const Piece<T>&) {});
+  static_assert(kFusedRows<T> <= kOnePass<T>);
+  gemm(s, product, [&](const Piece<T>& dw) {
+    apply_update(a.update, dw, a.update.w, a.update.w_state, dw.row * product.ldc + dw.col, product.ldc);
+  });
 }
 
 #include "isa/instantiate.h"

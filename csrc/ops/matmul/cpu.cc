@@ -17,10 +17,8 @@ void matmul(Stream& s, const MatmulArgs<T>& x) {
                     x.ldb,
                     x.b_transposed,
                     x.c + i * x.c_step,
-                    x.ldc,
-                    nullptr,
-                    false};
-    gemm(on, g, [](T*, int, int) {});
+                    x.ldc};
+    gemm(on, g, [](const Piece<T>&) {});
   };
   if (x.batch == 1) return product(s, 0);
   // Many products: a thread takes whole ones.

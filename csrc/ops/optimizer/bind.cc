@@ -26,7 +26,7 @@ struct State {
 };
 
 // Checks all lists before any parameter changes; then counts the step and launches K for the
-// parameters of each dtype, kUpdateTensors at a time. fill(args, options) prepares a call.
+// parameters of each dtype, kUpdateTensors at a time. fill(rule, options) prepares a call.
 template <class K, template <class> class Args, class F>
 void update(const char* op, const Tensors& params, const Tensors& grads, const std::vector<State>& states,
             const SharedHyper& hyper, const F& fill) {
@@ -62,7 +62,7 @@ void update(const char* op, const Tensors& params, const Tensors& grads, const s
       if (args.on.count == 0) return;
       launch<K>(args, [fill, hyper, first](Args<T>& a) {
         if (first) ++hyper->step;
-        fill(a, *hyper);
+        fill(a.rule, *hyper);
       });
       args.on.count = 0;
       first = false;
@@ -76,7 +76,7 @@ void update(const char* op, const Tensors& params, const Tensors& grads, const s
       args.on.p[at] = params[i]->template data<T>();
       args.on.grad[at] = held.back()->template data<T>();
       for (size_t k = 0; k < states.size(); ++k)
-        args.on.state[k][at] = states[k].list->empty() ? nullptr : (*states[k].list)[i]->template data<T>();
+        args.on.state[at][k] = states[k].list->empty() ? nullptr : (*states[k].list)[i]->template data<T>();
       if (args.on.count == kUpdateTensors) flush();
     }
     flush();
@@ -88,7 +88,7 @@ void update(const char* op, const Tensors& params, const Tensors& grads, const s
 // `fresh_buffers` take the gradient itself, undampened.
 void sgd_step(const Tensors& p, const Tensors& g, const Tensors& buf, const SharedHyper& hyper, bool fresh_buffers) {
   update<kernel::sgd, SgdArgs>("sgd", p, g, {{"momentum_buffers", &buf, true}}, hyper,
-                               [fresh_buffers]<class T>(SgdArgs<T>& a, const Hyper& h) {
+                               [fresh_buffers]<class T>(SgdRule<T>& a, const Hyper& h) {
                                  a.lr = T(h.lr);
                                  a.momentum = T(h.momentum);
                                  a.fresh = fresh_buffers ? T(1) : T(1 - h.dampening);
@@ -102,7 +102,7 @@ void adam_step(const Tensors& p, const Tensors& g, const Tensors& m, const Tenso
                const SharedHyper& hyper) {
   update<kernel::adam, AdamArgs>("adam", p, g,
                                  {{"exp_avgs", &m}, {"exp_avg_sqs", &v}, {"max_exp_avg_sqs", &v_max, true}}, hyper,
-                                 []<class T>(AdamArgs<T>& a, const Hyper& h) {
+                                 []<class T>(AdamRule<T>& a, const Hyper& h) {
                                    const double t = static_cast<double>(h.step);
                                    a.beta1 = T(h.beta1);
                                    a.fresh1 = T(1 - h.beta1);
@@ -122,7 +122,7 @@ void rmsprop_step(const Tensors& p, const Tensors& g, const Tensors& s, const Te
                   const SharedHyper& hyper) {
   update<kernel::rmsprop, RmspropArgs>(
       "rmsprop", p, g, {{"square_avgs", &s}, {"momentum_buffers", &buf, true}, {"grad_avgs", &mean, true}}, hyper,
-      []<class T>(RmspropArgs<T>& a, const Hyper& h) {
+      []<class T>(RmspropRule<T>& a, const Hyper& h) {
         a.lr = T(h.lr);
         a.alpha = T(h.alpha);
         a.fresh = T(1 - h.alpha);
@@ -135,7 +135,7 @@ void rmsprop_step(const Tensors& p, const Tensors& g, const Tensors& s, const Te
 
 void adagrad_step(const Tensors& p, const Tensors& g, const Tensors& s, const SharedHyper& hyper) {
   update<kernel::adagrad, AdagradArgs>("adagrad", p, g, {{"state_sums", &s}}, hyper,
-                                       []<class T>(AdagradArgs<T>& a, const Hyper& h) {
+                                       []<class T>(AdagradRule<T>& a, const Hyper& h) {
                                          a.lr = T(h.lr / (1 + static_cast<double>(h.step - 1) * h.lr_decay));
                                          a.eps = T(h.eps);
                                          a.weight_decay = T(h.weight_decay);
@@ -146,7 +146,7 @@ void adagrad_step(const Tensors& p, const Tensors& g, const Tensors& s, const Sh
 void adadelta_step(const Tensors& p, const Tensors& g, const Tensors& s, const Tensors& delta,
                    const SharedHyper& hyper) {
   update<kernel::adadelta, AdadeltaArgs>("adadelta", p, g, {{"square_avgs", &s}, {"acc_deltas", &delta}}, hyper,
-                                         []<class T>(AdadeltaArgs<T>& a, const Hyper& h) {
+                                         []<class T>(AdadeltaRule<T>& a, const Hyper& h) {
                                            a.lr = T(h.lr);
                                            a.rho = T(h.rho);
                                            a.fresh = T(1 - h.rho);

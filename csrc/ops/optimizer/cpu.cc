@@ -7,15 +7,19 @@ namespace fnn::FNN_ISA {
 // All parameters in one pass, as if they lay one behind the other.
 template <class T, class Args>
 void update(Stream& s, const Args& a) {
+  const auto rule = a.rule;  // a copy stays in registers: no store to a parameter can change it
   int64_t total = 0;
   for (int i = 0; i < a.on.count; ++i) total += a.on.n[i];
   parallel_for(s, total, 16384, [&](int64_t begin, int64_t end) {
     int64_t start = 0;  // of parameter i
     for (int i = 0; i < a.on.count && start < end; start += a.on.n[i++]) {
+      T* state[sizeof(a.on.state[0]) / sizeof(T*)];
+      for (size_t k = 0; k < sizeof(state) / sizeof(T*); ++k) state[k] = a.on.state[i][k];
+      T* p = a.on.p[i];
+      const T* grad = a.on.grad[i];
       const int64_t first = begin > start ? begin - start : 0;
       const int64_t last = end - start < a.on.n[i] ? end - start : a.on.n[i];
-      for_vec<T>(first, last,
-                 [&](auto at) { at.store(a.on.p[i], updated(a, i, at, at.load(a.on.p[i]), at.load(a.on.grad[i]))); });
+      for_vec<T>(first, last, [&](auto at) { at.store(p, updated(rule, state, at, at.load(p), at.load(grad))); });
     }
   });
 }

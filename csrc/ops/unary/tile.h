@@ -84,4 +84,15 @@ FNN_INLINE void with_unary(UnaryOp op, const F& f) {
   }
 }
 
+// The same for the activations that other kernels contain: those whose slope reads y alone.
+template <class F>
+FNN_INLINE void with_fusible(UnaryOp op, const F& f) {
+  switch (op) {
+    case UnaryOp::relu: return f(Unary<UnaryOp::relu>{});
+    case UnaryOp::sigmoid: return f(Unary<UnaryOp::sigmoid>{});
+    case UnaryOp::tanh: return f(Unary<UnaryOp::tanh>{});
+    default: return;
+  }
+}
+
 }  // namespace fnn::FNN_ISA

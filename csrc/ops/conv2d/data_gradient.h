@@ -1,0 +1,208 @@
+// The gradient of a convolution's input, image by image. Two ways, chosen by their work.
+// Gathering slides a turned kernel over dy: no additions to memory, but windows that reach
+// over dy's border multiply zeros. Scattering multiplies each pixel of dy by the whole
+// kernel and adds the pieces into dx.
+#pragma once
+
+#include "core/stream.h"
+#include "ops/conv2d/tile.h"
+
+namespace fnn::FNN_ISA {
+
+// Along one axis: the inputs i = phase + stride t see the kernel positions k for which
+// (i + pad - k dilation) is a multiple of the stride, and then the output t + shift(k).
+struct Phase {
+  int64_t phase, stride, dilation, pad, kernel;
+  FNN_INLINE bool sees(int64_t k) const { return (phase + pad - k * dilation) % stride == 0; }
+  FNN_INLINE int64_t shift(int64_t k) const { return (phase + pad - k * dilation) / stride; }
+  FNN_INLINE int64_t inputs(int64_t size) const { return (size - phase + stride - 1) / stride; }
+  FNN_INLINE int64_t count() const {
+    int64_t n = 0;
+    for (int64_t k = 0; k < kernel; ++k) n += sees(k);
+    return n;
+  }
+};
+
+// How far the outputs that any phase sees reach before 0 and beyond size - 1.
+FNN_INLINE void reach(int64_t inputs, int64_t outputs, Phase p, int64_t& before, int64_t& after) {
+  before = after = 0;
+  for (p.phase = 0; p.phase < p.stride; ++p.phase)
+    for (int64_t k = 0; k < p.kernel; ++k) {
+      if (!p.sees(k) || p.inputs(inputs) <= 0) continue;
+      const int64_t first = p.shift(k), last = first + p.inputs(inputs) - 1;
+      if (-first > before) before = -first;
+      if (last - (outputs - 1) > after) after = last - (outputs - 1);
+    }
+}
+
+template <class T>
+class DataGradient {
+ public:
+  explicit DataGradient(const Conv2dBwdArgs<T>& a) : a(a), z(a.s), cg(z.c / z.groups), og(z.o / z.groups) {
+    constexpr int64_t N = Vec<T>::N;
+    const auto lanes = [](int64_t n) { return (n + N - 1) / N * N; };
+    // Multiply-adds of one image, over taps; a piece costs about as much as 8 of them to add.
+    const int64_t gather = z.h * z.w / (z.stride_h * z.stride_w) * og * lanes(cg) * z.kh * z.kw;
+    const int64_t scatter = z.oh * z.ow * (og + 8) * lanes(cg * z.kh * z.kw);
+    gathers_ = gather <= scatter;
+    reach(z.h, z.oh, vertical(0), top_, bottom_);
+    reach(z.w, z.ow, horizontal(0), left_, right_);
+  }
+
+  // What prepare() fills: the packed kernel and the offsets of its taps.
+  int64_t packed_elements() const {
+    return z.groups * (gathers_ ? packed_size<T>(z.kh * z.kw * og, cg) : packed_size<T>(og, z.kh * z.kw * cg)) +
+           z.kh * z.kw * static_cast<int64_t>(sizeof(int64_t) / sizeof(T));
+  }
+  // What image() needs for itself.
+  int64_t scratch_elements() const {
+    if (!gathers_) return even_rows(z.ow) * z.kh * z.kw * cg;
+    return padded() ? height() * width() * z.o : 0;
+  }
+
+  void prepare(Stream& s, T* packed) {
+    packed_ = packed;
+    gathers_ ? prepare_gather() : prepare_scatter(s);
+  }
+  // dx of one image from its dz (oh, ow, o).
+  void image(const T* dz, T* dx, T* scratch) const { gathers_ ? gather(dz, dx, scratch) : scatter(dz, dx, scratch); }
+
+ private:
+  Phase vertical(int64_t phase) const { return {phase, z.stride_h, z.dilation_h, z.top, z.kh}; }
+  Phase horizontal(int64_t phase) const { return {phase, z.stride_w, z.dilation_w, z.left, z.kw}; }
+  int64_t width() const { return left_ + z.ow + right_; }
+  int64_t height() const { return top_ + z.oh + bottom_; }
+  bool padded() const { return top_ || bottom_ || left_ || right_; }
+  bool runs() const { return z.groups == 1 && z.stride_w % z.dilation_w == 0; }  // taps read neighbouring pixels
+
+  // f(vertical, horizontal, taps before this phase) for every phase that has inputs.
+  template <class F>
+  void each_phase(const F& f) const {
+    int64_t taps = 0;
+    for (int64_t y = 0; y < z.stride_h; ++y)
+      for (int64_t x = 0; x < z.stride_w; ++x) {
+        const Phase v = vertical(y), h = horizontal(x);
+        if (v.inputs(z.h) <= 0 || h.inputs(z.w) <= 0) continue;
+        f(v, h, taps);
+        taps += v.count() * h.count();
+      }
+  }
+
+  int64_t group_size() const { return packed_size<T>(z.kh * z.kw * og, cg); }
+  int64_t* offsets() const { return reinterpret_cast<int64_t*>(packed_ + z.groups * group_size()); }
+
+  // Each phase is a stride-1 convolution over dz with its part of the kernel, turned round:
+  // kx from the last to the first, so that the runs over dz ascend.
+  void prepare_gather() {
+    each_phase([&](Phase v, Phase h, int64_t before) {
+      const int64_t depth = v.count() * h.count() * og;
+      int64_t segments = before, tap = 0;
+      for (int64_t ky = 0; ky < z.kh; ++ky) {
+        if (!v.sees(ky)) continue;
+        bool first = true;
+        for (int64_t kx = z.kw - 1; kx >= 0; --kx) {
+          if (!h.sees(kx)) continue;
+          if (first || !runs()) offsets()[segments++] = ((v.shift(ky) + top_) * width() + h.shift(kx) + left_) * z.o;
+          first = false;
+          for (int64_t g = 0; g < z.groups; ++g)
+            for (int64_t o = 0; o < og; ++o)
+              pack_row(a.w + (g * og + o) * z.ws[0] + ky * z.ws[2] + kx * z.ws[3], z.ws[1], cg, depth, tap * og + o,
+                       packed_ + g * group_size() + packed_size<T>(before * og, cg));
+          ++tap;
+        }
+      }
+    });
+  }
+
+  void gather(const T* dz, T* dx, T* scratch) const {
+    if (padded()) {
+      pad_rows(dz, z.oh, z.ow, z.o, -top_, z.oh + bottom_, left_, right_, scratch);
+      dz = scratch;
+    }
+    each_phase([&](Phase v, Phase h, int64_t before) {
+      const int64_t across = h.count();
+      const Segments k{offsets() + before, runs() && across > 0 ? v.count() : v.count() * across,
+                       runs() ? across * og : og};
+      for (int64_t g = 0; g < z.groups; ++g)
+        slide(Slide<T>{dz + g * og, width() * z.o, z.o, k, packed_ + g * group_size() + packed_size<T>(before * og, cg),
+                       nullptr, dx + (v.phase * z.w + h.phase) * z.c + g * cg, z.stride_h * z.w * z.c, z.stride_w * z.c,
+                       v.inputs(z.h), h.inputs(z.w), cg});
+    });
+  }
+
+  // B (og, taps cg) of each group: column (tap, c) of row o is w[o, c, tap].
+  void prepare_scatter(Stream& s) {
+    constexpr int W = kTileCols<T>;
+    const int64_t columns = z.kh * z.kw * cg, group_size = packed_size<T>(og, columns);
+    parallel_for(s, z.groups * og, 8192 / (columns + 1) + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t g = i / og, o = i % og;
+        T* rows = packed_ + g * group_size;
+        int64_t j = 0;
+        for (int64_t ky = 0; ky < z.kh; ++ky)
+          for (int64_t kx = 0; kx < z.kw; ++kx) {
+            const T* w = a.w + i * z.ws[0] + ky * z.ws[2] + kx * z.ws[3];
+            for (int64_t c = 0; c < cg; ++c, ++j) rows[(j / W * og + o) * W + j % W] = w[c * z.ws[1]];
+          }
+        for (; j % W != 0; ++j) rows[(j / W * og + o) * W + j % W] = T(0);
+      }
+    });
+  }
+
+  // A few pixels of dz at a time, so that their pieces stay in the first-level cache.
+  void scatter(const T* dz, T* dx, T* pieces) const {
+    constexpr int W = kTileCols<T>;
+    const int64_t columns = z.kh * z.kw * cg, group_size = packed_size<T>(og, columns), step = even_rows(z.ow);
+    const bool whole_rows = z.groups == 1 && z.dilation_w == 1 && z.left == 0 && z.right == 0;
+    const int64_t zero = 0;
+    for (int64_t i = 0; i < z.h * z.w * z.c; ++i) dx[i] = T(0);
+    for (int64_t g = 0; g < z.groups; ++g)
+      for (int64_t oy = 0; oy < z.oh; ++oy)
+        for (int64_t q = 0; q < z.ow; q += step) {
+          Tile<T> t;
+          t.a = dz + (oy * z.ow + q) * z.o + g * og;
+          t.lda = z.o;
+          t.layout = ALayout::rows;
+          t.k = {&zero, 1, og};
+          t.ldb = W;
+          t.ldc = columns;
+          t.rows = static_cast<int>(z.ow - q < step ? z.ow - q : step);
+          t.accumulate = false;
+          t.b_padded = true;
+          t.bias = nullptr;
+          for (int64_t p = 0; p < columns; p += W) {
+            t.b = packed_ + g * group_size + p * og;
+            t.c = pieces + p;
+            t.cols = static_cast<int>(columns - p < W ? columns - p : W);
+            run_tile(t);
+          }
+          for (int64_t i = 0; i < t.rows; ++i)
+            for (int64_t ky = 0; ky < z.kh; ++ky) {
+              const int64_t iy = oy * z.stride_h - z.top + ky * z.dilation_h;
+              if (iy < 0 || iy >= z.h) continue;
+              const T* from = pieces + i * columns + ky * z.kw * cg;
+              const int64_t ix = (q + i) * z.stride_w - z.left;
+              T* to = dx + (iy * z.w + ix) * z.c + g * cg;
+              const auto add = [](T* y, const T* x, int64_t count) {
+                for_vec<T>(0, count, [&](auto at) { at.store(y, at.load(y) + at.load(x)); });
+              };
+              if (whole_rows) {
+                add(to, from, z.kw * z.c);
+                continue;
+              }
+              for (int64_t kx = 0; kx < z.kw; ++kx)
+                if (const int64_t x = ix + kx * z.dilation_w; x >= 0 && x < z.w)
+                  add(to + kx * z.dilation_w * z.c, from + kx * cg, cg);
+            }
+        }
+  }
+
+  const Conv2dBwdArgs<T>& a;
+  const ConvShape& z;
+  const int64_t cg, og;
+  bool gathers_;
+  int64_t top_, bottom_, left_, right_;  // of dz, where windows reach over it
+  T* packed_ = nullptr;
+};
+
+}  // namespace fnn::FNN_ISA
