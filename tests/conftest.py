@@ -8,7 +8,7 @@ import pytest
 
 import fastnn as fn
 
-pytest.register_assert_rewrite("refusals")
+pytest.register_assert_rewrite("refusals", "steps")
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ std::shared_ptr<Node> node_of(const Tensor& x) {
 void accumulate(Node& node, const Tensor& dy) {
   const Tensor leaf = node.leaf.lock();
   if (!leaf) return;
-  if (observer) observer->grad_changes(leaf, false);
+  if (observer) observer->grad(leaf, false);
   if (leaf->grad) {
     add_(leaf->grad, dy);
   } else {

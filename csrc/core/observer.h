@@ -11,9 +11,11 @@ struct TensorImpl;
 
 struct Observer {
   virtual ~Observer() = default;
-  virtual void made(const std::shared_ptr<Storage>&) = 0;                                // memory allocated
-  virtual void used(const std::shared_ptr<Storage>&) = 0;                                // its address taken
-  virtual void grad_changes(const std::shared_ptr<TensorImpl>& leaf, bool cleared) = 0;  // called before
+  virtual void made(const std::shared_ptr<Storage>&) = 0;  // memory allocated
+  virtual void used(const std::shared_ptr<Storage>&) = 0;  // its address taken
+  virtual void filled(const TensorImpl&) = 0;              // a dense tensor written to, by no kernel
+  // The .grad of a leaf read, or, when it is `cleared`, set to None whatever it was.
+  virtual void grad(const std::shared_ptr<TensorImpl>& leaf, bool cleared) = 0;
   virtual void refuse(const char* what) = 0;  // raises: `what` cannot be replayed
 };
 

@@ -14,8 +14,9 @@ bool fusible(UnaryOp op) { return op == UnaryOp::relu || op == UnaryOp::sigmoid 
 
 class Fuser {
  public:
-  Fuser(std::vector<Op>& ops, const std::function<int(const void*)>& block, std::vector<std::string>& notes)
-      : ops_(ops), block_(block), notes_(notes) {}
+  Fuser(std::vector<Op>& ops, const std::function<int(const void*)>& memory, const std::function<bool(int)>& own,
+        std::vector<std::string>& notes)
+      : ops_(ops), memory_(memory), own_(own), notes_(notes) {}
 
   void run() {
     each_dtype([&]<class T>() { unit_loss_gradient<T>(); });
@@ -45,14 +46,17 @@ class Fuser {
 
   // Whether the memory at p is the kernels' own, and used by these of them alone.
   bool between(const void* p, std::initializer_list<const Op*> users) const {
-    const int block = p ? block_(p) : -1;
-    if (block < 0) return false;
-    for (const Op& op : ops_) {
-      if (std::find(users.begin(), users.end(), &op) != users.end()) continue;
-      for (const Access& a : op.accesses())
-        if (block_(a.address()) == block) return false;
-    }
+    const int block = p ? memory_(p) : -1;
+    if (!own_(block)) return false;
+    for (const Op& op : ops_)
+      if (std::find(users.begin(), users.end(), &op) == users.end() && touches(op, block)) return false;
     return true;
+  }
+
+  bool touches(const Op& op, int block) const {
+    for (const Access& a : op.accesses())
+      if (memory_(a.address()) == block) return true;
+    return false;
   }
 
   // The op that writes exactly to p, before `reader`.
@@ -146,7 +150,7 @@ class Fuser {
           conv_op, [&](const auto& u) { return u.x == conv.y && u.n == conv.s.outputs() && fusible(u.op); });
       const T* map = act ? act->y : conv.y;
       const auto [pool_op, pool] = after<kernel::max_pool_fwd, MaxPoolFwdArgs, T>(
-          conv_op, [&](const auto& p) { return p.x == map && halves(p.s); });
+          conv_op, [&](const auto& p) { return p.x == map && halves(p.s, conv.s); });
       const auto [back_op, back] = after<kernel::conv2d_bwd, Conv2dBwdArgs, T>(
           conv_op, [&](const auto& c) { return c.w == conv.w && c.x == conv.x && c.tail.empty(); });
       const auto [act_back_op, act_back] = after<kernel::unary_bwd, UnaryBwdArgs, T>(
@@ -188,8 +192,8 @@ class Fuser {
     });
   }
 
-  static bool halves(const PoolShape& s) {
-    return !s.adaptive && s.kh == 2 && s.kw == 2 && s.stride_h == 2 && s.stride_w == 2 && s.pad_h == 0 &&
+  static bool halves(const PoolShape& s, const ConvShape& conv) {
+    return s.n == conv.n && s.c == conv.o && s.h == conv.oh && s.w == conv.ow && !s.adaptive && s.kh == 2 && s.kw == 2 && s.stride_h == 2 && s.stride_w == 2 && s.pad_h == 0 &&
            s.pad_w == 0 && s.dilation_h == 1 && s.dilation_w == 1 && s.oh == s.h / 2 && s.ow == s.w / 2 && s.oh > 0 &&
            s.ow > 0;
   }
@@ -197,34 +201,31 @@ class Fuser {
   // The optimizer's rule where the gradient of a dense layer is made: it never reaches memory.
   template <class K, template <class> class Args, class T>
   void update(FusedRule kind) {
-    std::vector<const Op*> done;
     for (size_t k = 0; k < ops_.size(); ++k) {
       auto* step = ops_[k].as<K, Args, T>();
       if (!step) continue;
-      bool any = false;
+      std::vector<size_t> fused;
       for (size_t j = 0; j < k; ++j) {
         auto* linear = ops_[j].as<kernel::linear_bwd, LinearBwdArgs, T>();
-        if (linear && linear->dw && !linear->updates()) any |= take_over(kind, *linear, j, *step, k);
+        if (linear && linear->dw && !linear->updates() && take_over(kind, *linear, j, *step, k)) fused.push_back(j);
       }
-      if (!any) continue;
+      if (fused.empty()) continue;
       // The options are read once, before the first kernel that needs them; the rest of the
       // optimizer's own call takes them from there.
       Op options{&kernel_info<read_options, Args, T>, Op::keep(*step), std::move(ops_[k].slot)};
       auto* read = reinterpret_cast<Args<T>*>(options.args.get());
       read->on.count = 0;
       ops_[k].slot = [read](void* args) { static_cast<Args<T>*>(args)->rule = read->rule; };
-      for (size_t j = 0; j < k; ++j)
-        if (auto* linear = ops_[j].as<kernel::linear_bwd, LinearBwdArgs, T>();
-            linear && linear->update.kind == kind && !ops_[j].slot)
-          ops_[j].slot = [read](void* args) {
-            auto& update = static_cast<LinearBwdArgs<T>*>(args)->update;
-            if constexpr (std::is_same_v<Args<T>, SgdArgs<T>>)
-              update.sgd = read->rule;
-            else
-              update.adam = read->rule;
-          };
+      for (const size_t j : fused)
+        ops_[j].slot = [read](void* args) {
+          auto& update = static_cast<LinearBwdArgs<T>*>(args)->update;
+          if constexpr (std::is_same_v<Args<T>, SgdArgs<T>>)
+            update.sgd = read->rule;
+          else
+            update.adam = read->rule;
+        };
       if (step->on.count == 0) ops_.erase(ops_.begin() + static_cast<int64_t>(k));
-      ops_.insert(ops_.begin(), std::move(options));
+      ops_.insert(ops_.begin() + static_cast<int64_t>(fused.front()), std::move(options));
       ++k;
     }
   }
@@ -244,10 +245,9 @@ class Fuser {
         if (step.on.grad[i] == grad && between(grad, {&ops_[j], &ops_[k]})) return i;
       return -1;
     };
-    const auto untouched = [&](const T* p) {  // from j to k, which lie around the ops that could
+    const auto untouched = [&](const T* p) {  // between j and k
       for (size_t i = j + 1; i < k; ++i)
-        for (const Access& a : ops_[i].accesses())
-          if (a.address() == reinterpret_cast<const char*>(p)) return false;
+        if (touches(ops_[i], memory_(p))) return false;
       return true;
     };
     const int w = index_of(linear.dw);
@@ -280,14 +280,16 @@ class Fuser {
   }
 
   std::vector<Op>& ops_;
-  const std::function<int(const void*)>& block_;
+  const std::function<int(const void*)>& memory_;
+  const std::function<bool(int)>& own_;
   std::vector<std::string>& notes_;
 };
 
 }  // namespace
 
-void fuse(std::vector<Op>& ops, const std::function<int(const void*)>& block, std::vector<std::string>& notes) {
-  Fuser(ops, block, notes).run();
+void fuse(std::vector<Op>& ops, const std::function<int(const void*)>& memory, const std::function<bool(int)>& own,
+          std::vector<std::string>& notes) {
+  Fuser(ops, memory, own, notes).run();
 }
 
 }  // namespace fnn

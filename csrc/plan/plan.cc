@@ -7,6 +7,7 @@
 
 #include "autograd/tape.h"
 #include "core/allocator.h"
+#include "ops/copy/op.h"
 #include "plan/launch.h"
 
 namespace fnn {
@@ -95,36 +96,37 @@ struct count_correct_kernel {
 void forget_plans() { ++version; }
 
 Plan::Plan(Recorder& recorder, const std::vector<Tensor>& outputs, bool keep_grads)
-    : ops_(std::move(recorder.ops)),
-      only_once_(recorder.only_once_),
-      version_(version),
-      grad_enabled_(fnn::grad_enabled()) {
+    : ops_(std::move(recorder.ops_)), version_(version), grad_enabled_(fnn::grad_enabled()) {
   count_correct();
-  take_leaves(recorder, keep_grads);
-  if (!only_once_.empty()) return;
-  lay_out(recorder, outputs);
+  only_once_ = recorder.only_once_;
+  if (only_once_.empty() && !take_leaves(recorder, keep_grads))
+    only_once_ = "a gradient that the step accumulates was made";
+  if (only_once_.empty()) {
+    lay_out(recorder, outputs);
+  } else {
+    leaves_.clear();
+    ops_.clear();
+  }
 }
 
-// Decides what becomes of the gradients of leaves.
-void Plan::take_leaves(Recorder& recorder, bool keep_grads) {
+// Decides what becomes of the gradients of leaves. False where the step adds to gradients
+// and there were none this time: next time it will do something else.
+bool Plan::take_leaves(Recorder& recorder, bool keep_grads) {
   for (auto& [key, before] : recorder.leaves_) {
     const Tensor leaf = before.leaf.lock();
     if (!leaf) continue;
     const std::shared_ptr<Storage> after = leaf->grad ? leaf->grad->storage : nullptr;
-    if (!before.cleared_first && after && !before.before) {
-      // The step adds to what is there, and there was nothing this time.
-      recorder.only_once("a gradient that the step accumulates was made");
-      only_once_ = recorder.only_once_;
-    }
-    Leaf entry{before, after != nullptr && after == before.before && !before.cleared_first, nullptr};
-    if (!entry.stays && only_once_.empty()) {
-      if (keep_grads)
-        entry.after = leaf->grad;
-      else
-        leaf->grad = nullptr;
-    }
-    leaves_.push_back(std::move(entry));
+    if (!before.cleared_first && after && !before.before) return false;
+    const bool stays = !before.cleared_first && after == before.before;
+    leaves_.push_back({before, stays, stays ? nullptr : leaf->grad});
   }
+  // What a step clears at its beginning is its own affair, unless it is asked for.
+  for (Leaf& entry : leaves_)
+    if (entry.before.cleared_first && !keep_grads && entry.after) {
+      entry.before.leaf.lock()->grad = nullptr;
+      entry.after = nullptr;
+    }
+  return true;
 }
 
 // After a cross-entropy of classes: how many rows had their largest value at the target.
@@ -150,15 +152,10 @@ void Plan::lay_out(Recorder& recorder, const std::vector<Tensor>& outputs) {
   std::vector<std::shared_ptr<Storage>> others;
   Blocks own, input, other;
   for (size_t i = 0; i < made.size(); ++i) own.add(made[i]->data.get(), made[i]->bytes, static_cast<int>(i));
-  // An input's block begins at its first element: that is what a call replaces.
-  for (size_t i = 0; i < inputs_.size(); ++i) {
-    const Tensor& x = inputs_[i];
-    const auto* base = static_cast<char*>(x->storage->data.get());
-    input.add(x->raw(), std::max<size_t>(x->storage->bytes - (static_cast<char*>(x->raw()) - base), 1),
-              static_cast<int>(i));
-  }
+  for (size_t i = 0; i < inputs_.size(); ++i)
+    input.add(inputs_[i]->storage->data.get(), inputs_[i]->storage->bytes, static_cast<int>(i));
   for (auto& [address, storage] : recorder.used_)
-    if (own.find(address) < 0 && storage->bytes > 0) {
+    if (own.find(address) < 0 && input.find(address) < 0 && storage->bytes > 0) {
       other.add(address, storage->bytes, static_cast<int>(others.size()));
       others.push_back(storage);
     }
@@ -184,7 +181,7 @@ void Plan::lay_out(Recorder& recorder, const std::vector<Tensor>& outputs) {
     int slot = i >= 0 ? slot_of[static_cast<size_t>(i)] : -1;
     for (size_t k = 0; k < inputs_.size() && i < 0; ++k)
       if (inputs_[k]->storage == y->storage) slot = static_cast<int>(k);
-    outputs_.push_back({y, slot});
+    outputs_.push_back({y, slot, slot == kPinned});
   }
   for (size_t i = 0; i < made.size(); ++i)
     check<RuntimeError>(slot_of[i] == kPinned || made[i].use_count() <= expected_owners[i], "compile", "a tensor of ",
@@ -192,11 +189,16 @@ void Plan::lay_out(Recorder& recorder, const std::vector<Tensor>& outputs) {
                         " bytes that the step made is still held outside it, where a "
                         "replay would overwrite it; return it from the step instead");
 
-  const auto block = [&](const void* p) {
-    const int i = own.find(p);
-    return i >= 0 && slot_of[static_cast<size_t>(i)] == kArena ? i : -1;
+  const auto memory = [&](const void* p) {
+    if (const int i = own.find(p); i >= 0) return i;
+    if (const int i = input.find(p); i >= 0) return static_cast<int>(made.size()) + i;
+    const int i = other.find(p);
+    return i < 0 ? -1 : static_cast<int>(made.size() + inputs_.size()) + i;
   };
-  fuse(ops_, block, notes_);
+  const auto hidden = [&](int i) {
+    return i >= 0 && i < static_cast<int>(made.size()) && slot_of[static_cast<size_t>(i)] == kArena;
+  };
+  fuse(ops_, memory, hidden, notes_);
 
   // Checks of what the caller brought come before all else.
   std::vector<bool> ready(ops_.size());
@@ -252,7 +254,8 @@ void Plan::lay_out(Recorder& recorder, const std::vector<Tensor>& outputs) {
         else if (slot == kArena)
           *a.pointer = place_of[static_cast<size_t>(i)] + offset;
       } else if (const int i = input.find(a.address(), &offset); i >= 0) {
-        patches_.push_back({a.pointer, i, offset});
+        const TensorImpl& x = *inputs_[static_cast<size_t>(i)];  // a call replaces its first element
+        patches_.push_back({a.pointer, i, offset - x.offset * static_cast<int64_t>(itemsize(x.dtype))});
         check<RuntimeError>(!a.writes, "compile", "the step writes to its argument ", i,
                             "; a recorded step must leave its arguments as they are");
       } else {
@@ -273,20 +276,34 @@ void Plan::lay_out(Recorder& recorder, const std::vector<Tensor>& outputs) {
     x = shape;
   }
   for (Output& y : outputs_) {
-    Tensor like = alias(y.like);
-    if (y.slot >= 0 || y.slot == kPinned) {
-      if (y.slot >= 0 && y.slot < first_output) like->offset -= inputs_[static_cast<size_t>(y.slot)]->offset;
-      if (y.slot >= 0) like->storage = nullptr;
+    y.like = alias(y.like);
+    if (y.slot >= 0 && y.slot < first_output) y.like->offset -= inputs_[static_cast<size_t>(y.slot)]->offset;
+    if (y.slot >= 0) y.like->storage = nullptr;
+  }
+}
+
+void Plan::give_away(const Recorder& recorder, std::vector<Tensor>& outputs) const {
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (i < outputs_.size() && outputs_[i].copied) outputs[i] = clone(outputs[i]);
+    for (size_t k = 0; k < recorder.inputs_.size(); ++k) {
+      const Tensor &input = recorder.inputs_[k], &argument = recorder.arguments_[k];
+      if (outputs[i]->storage != input->storage) continue;
+      outputs[i] = alias(outputs[i]);
+      outputs[i]->storage = argument->storage;
+      outputs[i]->offset += argument->offset - input->offset;
     }
-    y.like = like;
   }
 }
 
 bool Plan::accepts(const std::vector<Tensor>& inputs) const {
-  if (version_ != version || grad_enabled_ != fnn::grad_enabled() || inputs.size() != inputs_.size()) return false;
+  if (version_ != version || grad_enabled_ != fnn::grad_enabled() || inputs.size() != inputs_.size() ||
+      !only_once_.empty())
+    return false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const TensorImpl &x = *inputs[i], &like = *inputs_[i];
-    if (x.dtype != like.dtype || x.shape != like.shape || x.strides != like.strides || x.requires_grad) return false;
+    if (x.dtype != like.dtype || x.shape != like.shape || x.requires_grad) return false;
+    for (int k = 0; k < x.ndim(); ++k)
+      if (x.shape[k] != 1 && x.strides[k] != like.strides[k]) return false;
   }
   for (const Leaf& entry : leaves_) {
     if (entry.before.cleared_first) continue;
@@ -324,6 +341,7 @@ std::vector<Tensor> Plan::replay(const std::vector<Tensor>& inputs) {
     bool& busy;
     ~Release() { busy = false; }
   } release{busy_};
+  if (correct_) *correct_ = 0;
   std::vector<char*> slots;
   for (const Tensor& x : inputs) slots.push_back(static_cast<char*>(x->raw()));
   std::vector<std::shared_ptr<Storage>> fresh;
@@ -340,7 +358,7 @@ std::vector<Tensor> Plan::replay(const std::vector<Tensor>& inputs) {
 
   std::vector<Tensor> results;
   for (const Output& y : outputs_) {
-    results.push_back(alias(y.like));
+    results.push_back(y.copied ? clone(y.like) : alias(y.like));
     Tensor& result = results.back();
     if (y.slot < 0) continue;
     const auto slot = static_cast<size_t>(y.slot);
@@ -367,7 +385,6 @@ EpochResult Plan::run_epoch(const std::vector<Tensor>& data, const int64_t* orde
     batches.push_back(order ? empty_strided(shape, x->strides, x->dtype) : alias(x, shape, x->strides, x->offset));
     row_bytes.push_back(x->shape[0] > 0 ? x->numel() / x->shape[0] * static_cast<int64_t>(itemsize(x->dtype)) : 0);
   }
-  take_correct();
   auto last_breath = Clock::now();
   for (int64_t at = 0; at + batch <= rows; at += batch) {
     for (size_t i = 0; i < data.size(); ++i) {
@@ -386,6 +403,7 @@ EpochResult Plan::run_epoch(const std::vector<Tensor>& data, const int64_t* orde
     const Tensor& loss = outputs[0];
     const double value = loss->dtype == DType::f64 ? *loss->data<f64>() : *loss->data<f32>();
     result.loss += value * static_cast<double>(batch);
+    result.correct += correct();
     if (after) after(result.steps, value);
     ++result.steps;
     if (const auto now = Clock::now(); now - last_breath > kBreath) {
@@ -393,7 +411,6 @@ EpochResult Plan::run_epoch(const std::vector<Tensor>& data, const int64_t* orde
       last_breath = Clock::now();
     }
   }
-  result.correct = take_correct();
   return result;
 }
 

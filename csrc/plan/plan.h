@@ -29,6 +29,9 @@ class Plan {
   Plan(Recorder& recorder, const std::vector<Tensor>& outputs, bool keep_grads);
   Plan(const Plan&) = delete;
 
+  // Makes the outputs of the recorded step what a replay's are: of arguments they are views.
+  void give_away(const Recorder& recorder, std::vector<Tensor>& outputs) const;
+
   // Whether a replay with these does what the step itself would do.
   bool accepts(const std::vector<Tensor>& inputs) const;
   std::vector<Tensor> replay(const std::vector<Tensor>& inputs);
@@ -46,9 +49,9 @@ class Plan {
   const std::vector<std::string>& notes() const { return notes_; }
   size_t arena_bytes() const { return arena_bytes_; }
   size_t bytes_without_reuse() const { return made_bytes_; }
-  // Whether the loss is a cross-entropy of classes, and the right answers since last asked.
+  // Whether the loss is a cross-entropy of classes, and the right answers of the last call.
   bool counts_correct() const { return correct_ != nullptr; }
-  int64_t take_correct() { return correct_ ? std::exchange(*correct_, 0) : 0; }
+  int64_t correct() const { return correct_ ? *correct_ : 0; }
   // Why the plan must not be replayed, or empty.
   const std::string& only_once() const { return only_once_; }
 
@@ -61,14 +64,15 @@ class Plan {
   struct Output {
     Tensor like;  // what the recorded step returned
     int slot;     // of its memory; -1 where it is somebody else's
+    bool copied;  // it is the plan's own, so that a call gives away a copy
   };
   struct Leaf {
     LeafGrad before;
-    bool stays;    // .grad is left to the kernels
+    bool stays;    // .grad is the tensor it was
     Tensor after;  // else what it is set to
   };
 
-  void take_leaves(Recorder&, bool keep_grads);
+  bool take_leaves(Recorder&, bool keep_grads);
   void lay_out(Recorder&, const std::vector<Tensor>& outputs);
   void count_correct();
   void run(const std::vector<char*>& slots);
@@ -96,7 +100,8 @@ class Plan {
 void forget_plans();
 
 // The fusion rules (fuse.cc); each thing done or left undone is a line of `notes`.
-// block(p) numbers the memory at p, or is -1 where others than the kernels see it.
-void fuse(std::vector<Op>& ops, const std::function<int(const void*)>& block, std::vector<std::string>& notes);
+// memory(p) numbers the block of memory at p, and own(number) says that kernels alone see it.
+void fuse(std::vector<Op>& ops, const std::function<int(const void*)>& memory, const std::function<bool(int)>& own,
+          std::vector<std::string>& notes);
 
 }  // namespace fnn

@@ -10,7 +10,7 @@
 
 namespace fnn {
 
-// What happens to a leaf's gradient in a step. Where the step itself clears it first, what
+// What happens to a leaf's gradient in a step. Where the step first of all clears it, what
 // it was before does not matter; elsewhere a replay must find what the recording found.
 struct LeafGrad {
   std::weak_ptr<TensorImpl> leaf;
@@ -20,8 +20,11 @@ struct LeafGrad {
 
 class Recorder : public Observer {
  public:
-  explicit Recorder(const std::vector<Tensor>& inputs);
+  explicit Recorder(const std::vector<Tensor>& arguments);
   ~Recorder() override;
+
+  // What the step is to be called with: copies, so that each has memory of its own.
+  const std::vector<Tensor>& inputs() const { return inputs_; }
 
   void made(const std::shared_ptr<Storage>& s) override {
     made_.push_back(s);
@@ -30,21 +33,21 @@ class Recorder : public Observer {
   void used(const std::shared_ptr<Storage>& s) override {
     if (!own_.count(s.get())) used_.emplace(s->data.get(), s);
   }
-  void grad_changes(const Tensor& leaf, bool cleared) override;
+  void filled(const TensorImpl& x) override;
+  void grad(const Tensor& leaf, bool cleared) override;
   [[noreturn]] void refuse(const char* what) override;
 
   // The recording holds for this step only, as something is made in it once and for all.
   void only_once(const char* why) { only_once_ = why; }
 
-  void add(Op op) { ops.push_back(std::move(op)); }
+  void add(Op op) { ops_.push_back(std::move(op)); }
 
   static Recorder* active() { return static_cast<Recorder*>(observer); }
 
-  std::vector<Op> ops;
-
  private:
   friend class Plan;
-  std::vector<Tensor> inputs_;
+  std::vector<Tensor> arguments_, inputs_;
+  std::vector<Op> ops_;
   std::vector<std::shared_ptr<Storage>> made_;      // in the order they were asked for, none of it reused
   std::unordered_set<const Storage*> own_;          // the same
   std::map<void*, std::shared_ptr<Storage>> used_;  // memory of others, by address

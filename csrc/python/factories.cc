@@ -63,6 +63,7 @@ Tensor arange(const Scalar& first, const std::optional<Scalar>& last, const Scal
     else
       exact->data<i64>()[i] = start.integer + i * step.integer;
   }
+  if (observer) observer->filled(*exact);
   return finish(cast("arange", exact, wanted), requires_grad);
 }
 

@@ -19,7 +19,7 @@ bool as_tensors(const py::args& args, std::vector<Tensor>& tensors) {
 // The outputs of a replay, or NotImplemented when the plan is not for these arguments.
 py::object call(Plan& plan, const py::args& args) {
   std::vector<Tensor> inputs;
-  if (!as_tensors(args, inputs) || !plan.accepts(inputs)) return py::reinterpret_borrow<py::object>(Py_NotImplemented);
+  if (observer || !as_tensors(args, inputs) || !plan.accepts(inputs)) return py::reinterpret_borrow<py::object>(Py_NotImplemented);
   std::vector<Tensor> outputs;
   {
     const py::gil_scoped_release release;
@@ -34,8 +34,11 @@ py::object call(Plan& plan, const py::args& args) {
 struct PyRecorder {
   std::unique_ptr<Recorder> recorder;
 
-  std::unique_ptr<Plan> finish(const std::vector<Tensor>& outputs, bool keep_grads) {
-    return std::make_unique<Plan>(*recorder, outputs, keep_grads);
+  // The plan, and the outputs as the caller is to have them.
+  py::tuple finish(std::vector<Tensor> outputs, bool keep_grads) {
+    auto plan = std::make_unique<Plan>(*recorder, outputs, keep_grads);
+    plan->give_away(*recorder, outputs);
+    return py::make_tuple(std::move(plan), outputs);
   }
 };
 
@@ -79,7 +82,7 @@ void bind_plan(py::module_& m) {
       .def("run_epoch", &run_epoch, py::arg("data"), py::arg("order"), py::arg("rows"), py::arg("batch"),
            py::arg("first_step"), py::arg("on_step"),
            "(sum of losses, right answers, steps done) of as many whole batches as the plan is right for.")
-      .def("take_correct", &Plan::take_correct, "Right answers since it was last called.")
+      .def_property_readonly("correct", &Plan::correct)
       .def_property_readonly("counts_correct", &Plan::counts_correct)
       .def_property_readonly("rows",
                              [](const Plan& plan) {
@@ -93,10 +96,12 @@ void bind_plan(py::module_& m) {
       .def_property_readonly("bytes_without_reuse", &Plan::bytes_without_reuse)
       .def_property_readonly("only_once", &Plan::only_once);
   py::class_<PyRecorder>(m, "Recorder", "Watches what this thread does until finish() or close().")
-      .def(py::init([](const std::vector<Tensor>& inputs) { return PyRecorder{std::make_unique<Recorder>(inputs)}; }),
-           py::arg("inputs"))
+      .def(py::init([](const std::vector<Tensor>& arguments) { return PyRecorder{std::make_unique<Recorder>(arguments)}; }),
+           py::arg("arguments"))
+      .def_property_readonly("inputs", [](const PyRecorder& r) { return r.recorder->inputs(); })
       .def("finish", &PyRecorder::finish, py::arg("outputs"), py::arg("keep_grads"))
       .def("close", [](PyRecorder& r) { r.recorder.reset(); });
+  m.def("is_recording", [] { return observer != nullptr; }, "Whether a step of this thread is being recorded.");
   m.def("forget_plans", &forget_plans, "Makes every compiled step record anew.");
   m.def(
       "only_once",

@@ -28,7 +28,7 @@ void set_grad(const Tensor& x, const Tensor& grad) {
     check(grad->shape == x->shape, "grad", "expected shape ", x->shape, "; got ", grad->shape);
     check<TypeError>(grad->dtype == x->dtype, "grad", "expected dtype ", name(x->dtype), "; got ", name(grad->dtype));
   }
-  if (observer && x->grad != grad) observer->grad_changes(x, !grad);
+  if (observer && x->grad != grad) observer->grad(x, !grad);
   x->grad = grad;
 }
 
@@ -104,13 +104,18 @@ void bind_tensor(py::module_& m) {
       "requires_grad", [](const TensorImpl& x) { return x.requires_grad; }, &set_requires_grad,
       "Whether backward() computes a gradient for it.");
   cls.def_property(
-      "grad", [](const TensorImpl& x) { return x.grad; }, &set_grad, "Gradient accumulated by backward(), or None.");
+      "grad",
+      [](const Tensor& x) {
+        if (observer) observer->grad(x, false);
+        return x->grad;
+      },
+      &set_grad, "Gradient accumulated by backward(), or None.");
   m.def(
       "clear_grads",
       [](const std::vector<Tensor>& tensors) {
         for (const Tensor& t : tensors) {
           check(t != nullptr, "clear_grads", "expected Tensors; got None");
-          if (observer) observer->grad_changes(t, true);
+          if (observer) observer->grad(t, true);
           t->grad = nullptr;
         }
       },

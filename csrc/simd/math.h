@@ -45,14 +45,14 @@ FNN_INLINE Vec<T> exp_reduced(Vec<T> x, typename Vec<T>::Mask& n) {
   using B = FloatBits<T>;
   using Mask = typename Vec<T>::Mask;
   using Bits = typename Vec<T>::Bits;
-  const Vec<T> shifted = x * Vec<T>(T(1.4426950408889634)) + Vec<T>(B::kRound);
+  const Vec<T> shifted = fma(x, Vec<T>(T(1.4426950408889634)), Vec<T>(B::kRound));
   const Vec<T> whole = shifted - Vec<T>(B::kRound);
   n = Mask(Bits(shifted.v) - Bits(Vec<T>(B::kRound).v));
-  const Vec<T> r = (x - whole * Vec<T>(B::kLn2Hi)) - whole * Vec<T>(B::kLn2Lo);
+  const Vec<T> r = fma(whole, Vec<T>(-B::kLn2Lo), fma(whole, Vec<T>(-B::kLn2Hi), x));
   auto p = Vec<T>(kInverseFactorial[B::kTaylor]);
 #pragma GCC unroll 16
-  for (int i = B::kTaylor - 1; i >= 2; --i) p = p * r + Vec<T>(kInverseFactorial[i]);
-  return r + r * r * p;
+  for (int i = B::kTaylor - 1; i >= 2; --i) p = fma(p, r, Vec<T>(kInverseFactorial[i]));
+  return fma(r * r, p, r);
 }
 
 template <class T>
@@ -74,7 +74,7 @@ FNN_INLINE Vec<T> expm1(Vec<T> x) {
   const Vec<T> p = exp_reduced(x, n);
   const auto half = n >> 1;
   const Vec<T> a = exp2_int<T>(half), b = exp2_int<T>(n - half);
-  return p * a * b + (a * b - Vec<T>(T(1)));
+  return fma(p * a, b, fma(a, b, Vec<T>(T(-1))));
 }
 
 template <class T>
@@ -113,10 +113,10 @@ FNN_INLINE Vec<T> log(Vec<T> x) {
                           1.479819860511658591e-01};
   auto r = V(c[B::kLogTerms - 1]);
 #pragma GCC unroll 8
-  for (int i = B::kLogTerms - 2; i >= 0; --i) r = r * z + V(c[i]);
+  for (int i = B::kLogTerms - 2; i >= 0; --i) r = fma(r, z, V(c[i]));
   r = r * z;
   const V h = V(T(0.5)) * f * f;
-  const V y = k * V(B::kLn2Hi) - ((h - (s * (h + r) + k * V(B::kLn2Lo))) - f);
+  const V y = fma(k, V(B::kLn2Hi), f - (h - fma(s, h + r, k * V(B::kLn2Lo))));
   const T inf = __builtin_inf();
   return select(x == V(T(0)), V(-inf),
                 select(x < V(T(0)), V(T(__builtin_nan(""))), select(x == V(inf), x, select(x != x, x, y))));

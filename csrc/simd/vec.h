@@ -1,5 +1,7 @@
 // One vector type for every instruction set. Arithmetic comes from the compiler's
-// vector extension; what it cannot say (square root, partial loads) is spelled here.
+// vector extension; what it cannot say (square root, partial loads) is spelled here. The
+// compiler may not contract a * b + c on its own, or the bits of a result would depend on
+// what it was inlined into: fma(a, b, c) is one rounding where the processor has it.
 // Formulas are written for a V that is a Vec<T> here and a plain T in a CUDA thread.
 #pragma once
 
@@ -106,6 +108,12 @@ FNN_INLINE void Vec<double>::store(double* p, int n) const {
 }
 FNN_INLINE Vec<float> sqrt(Vec<float> x) { return Vec<float>::Raw(_mm512_sqrt_ps(__m512(x.v))); }
 FNN_INLINE Vec<double> sqrt(Vec<double> x) { return Vec<double>::Raw(_mm512_sqrt_pd(__m512d(x.v))); }
+FNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return Vec<float>::Raw(_mm512_fmadd_ps(__m512(a.v), __m512(b.v), __m512(c.v)));
+}
+FNN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return Vec<double>::Raw(_mm512_fmadd_pd(__m512d(a.v), __m512d(b.v), __m512d(c.v)));
+}
 #elif defined(__AVX2__)
 FNN_INLINE __m256i lanes(float, int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -131,6 +139,12 @@ FNN_INLINE void Vec<double>::store(double* p, int n) const {
 }
 FNN_INLINE Vec<float> sqrt(Vec<float> x) { return Vec<float>::Raw(_mm256_sqrt_ps(__m256(x.v))); }
 FNN_INLINE Vec<double> sqrt(Vec<double> x) { return Vec<double>::Raw(_mm256_sqrt_pd(__m256d(x.v))); }
+FNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return Vec<float>::Raw(_mm256_fmadd_ps(__m256(a.v), __m256(b.v), __m256(c.v)));
+}
+FNN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return Vec<double>::Raw(_mm256_fmadd_pd(__m256d(a.v), __m256d(b.v), __m256d(c.v)));
+}
 #else
 template <class T>
 FNN_INLINE Vec<T> Vec<T>::load(const T* p, int n) {
@@ -146,6 +160,10 @@ template <class T>
 FNN_INLINE Vec<T> sqrt(Vec<T> x) {
   for (int i = 0; i < Vec<T>::N; ++i) x.v[i] = sizeof(T) == 4 ? __builtin_sqrtf(x.v[i]) : __builtin_sqrt(x.v[i]);
   return x;
+}
+template <class T>
+FNN_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+  return a * b + c;
 }
 #endif
 

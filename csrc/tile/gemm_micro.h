@@ -57,7 +57,7 @@ FNN_INLINE void multiply_tile(const T* a, int64_t lda, const Segments& k, const 
         const T* e = layout == ALayout::rows ? row[i / 3] + (i % 3) * lda + kk : p + kk * lda + i;
         const Vec<T> av(*e);
 #pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) acc[i][j] = av * bv[j] + acc[i][j];
+        for (int j = 0; j < NV; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
       }
     };
     struct Yes {

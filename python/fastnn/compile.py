@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._C import Plan, Recorder, Tensor, from_numpy, initial_seed
+from ._C import Plan, Recorder, Tensor, from_numpy, initial_seed, is_recording
 
 
 class EpochResult(NamedTuple):
@@ -32,12 +32,22 @@ class CompiledStep:
         self._last: Plan | None = None  # what the latest call ran or recorded
         self._structure: Any = None
 
+    def __get__(self, instance: Any, owner: Any = None) -> CompiledStep:
+        # A step for each object that it is a method of, found in its __dict__ from then on.
+        if instance is None:
+            return self
+        bound = CompiledStep(self._function.__get__(instance, owner), self._keep_grads)
+        instance.__dict__[self._function.__name__] = bound
+        return bound
+
     def __call__(self, *args: Any) -> Any:
         """The function's result for these tensors or arrays."""
         if self._last is not None:
             result = self._last(*args)
             if result is not NotImplemented:
                 return result if self._structure is Tensor else _rebuilt(self._structure, result)
+        if is_recording():
+            return self._function(*args)  # a part of the step around it
         tensors = [_as_argument(i, arg) for i, arg in enumerate(args)]
         key = tuple((t.shape, t.stride(), t.dtype) for t in tensors)
         if key in self._plans:
@@ -48,18 +58,13 @@ class CompiledStep:
         return self._record(key, tensors)
 
     def _record(self, key: Any, tensors: list[Tensor]) -> Any:
-        addresses: set[int] = set()  # arguments are told apart by their memory
-        for i, tensor in enumerate(tensors):
-            if tensor.data_ptr() in addresses:
-                tensors[i] = tensor.clone()
-            addresses.add(tensor.data_ptr())
         self._plans.pop(key, None)
         self._last = None
         recorder = Recorder(tensors)
         try:
             flat: list[Tensor] = []
-            structure = _flattened(self._function(*tensors), flat)
-            self._last = recorder.finish(flat, self._keep_grads)
+            structure = _flattened(self._function(*recorder.inputs), flat)
+            self._last, flat = recorder.finish(flat, self._keep_grads)
         finally:
             recorder.close()
         self._structure = structure
@@ -97,6 +102,8 @@ class CompiledStep:
             raise ValueError(f"[run_epoch] x and y must have one length; got shapes {shapes}")
         if batch_size < 1:
             raise ValueError(f"[run_epoch] batch_size must be at least 1; got {batch_size}")
+        if count == 0:
+            raise ValueError("[run_epoch] x is empty")
         tensors = [t.contiguous() for t in tensors]
         order = None
         if shuffle:
@@ -107,10 +114,11 @@ class CompiledStep:
         loss, correct, steps, at = 0.0, 0, 0, 0
         while at < count and not (drop_last and at + batch_size > count):
             rest = None if order is None else order[at:]
-            if self._last is not None and at + batch_size <= count:  # as far as the plan goes
+            replays = self._last is not None and _is_loss(self._structure)
+            if replays and at + batch_size <= count:  # as far as the plan goes
                 views = tensors if order is not None else [t[at:] for t in tensors]
                 index = None if rest is None else from_numpy(rest)
-                total, right, done = self._last.run_epoch(
+                total, right, done = self._last.run_epoch(  # type: ignore[union-attr]
                     views, index, count - at, batch_size, steps, on_step
                 )
                 loss, correct, steps = loss + total, correct + right, steps + done
@@ -121,7 +129,7 @@ class CompiledStep:
             index = slice(at, at + size) if rest is None else from_numpy(rest[:size])
             value = _loss_of(self(*(t[index] for t in tensors)))
             if self._last is not None:
-                correct += self._last.take_correct()
+                correct += self._last.correct
             loss += value * size
             if on_step is not None:
                 on_step(steps, value)
@@ -160,7 +168,7 @@ def compile(function: Callable[..., Any] | None = None, *, keep_grads: bool = Fa
     drawn or a branch taken, is that of the recorded call.
 
     Results are new tensors, off the tape. `.grad` of the parameters is None after a step that
-    clears gradients itself, unless `keep_grads`.
+    clears gradients itself, unless `keep_grads`: then it is memory that every call overwrites.
 
     Raises RuntimeError where the function looks at a tensor's values (`item()`, `numpy()`), holds
     on to a tensor it does not return, or writes to its arguments.
@@ -190,6 +198,17 @@ def _loss_of(result: Any) -> float:
     return float(first.item())
 
 
+def _is_loss(structure: Any) -> bool:
+    return structure is Tensor or (
+        isinstance(structure, (tuple, list)) and bool(structure) and structure[0] is Tensor
+    )
+
+
+def _like(sequence: Any, items: Iterator[Any]) -> Any:
+    kind = type(sequence)
+    return kind(*items) if hasattr(kind, "_fields") else kind(items)  # a named tuple
+
+
 def _flattened(result: Any, flat: list[Tensor]) -> Any:
     """Appends the tensors of `result` to `flat`; returns what `_rebuilt` needs."""
     if isinstance(result, Tensor):
@@ -200,7 +219,7 @@ def _flattened(result: Any, flat: list[Tensor]) -> Any:
     if isinstance(result, dict):
         return {key: _flattened(value, flat) for key, value in result.items()}
     if isinstance(result, (tuple, list)):
-        return type(result)(_flattened(value, flat) for value in result)
+        return _like(result, (_flattened(value, flat) for value in result))
     raise TypeError(
         f"[compile] a step returns tensors, in tuples, lists and dicts; got {type(result).__name__}"
     )
@@ -216,17 +235,17 @@ def _filled(structure: Any, tensors: Iterator[Tensor]) -> Any:
     if isinstance(structure, dict):
         return {key: _filled(value, tensors) for key, value in structure.items()}
     if isinstance(structure, (tuple, list)):
-        return type(structure)(_filled(value, tensors) for value in structure)
+        return _like(structure, (_filled(value, tensors) for value in structure))
     return None
 
 
 def _table(plan: Plan) -> str:
+    if plan.only_once:
+        return f"The latest call cannot be replayed: {plan.only_once}. The next one is recorded."
     lines = [f"{'kernel':28} {'MFLOP':>9} {'MB':>8} {'us':>9} {'GFLOP/s':>8} {'GB/s':>7}"]
     rows = plan.rows
-    for name, flops, moved, seconds in [
-        *rows,
-        ("all", *(sum(c) for c in zip(*[r[1:] for r in rows], strict=True))),
-    ]:
+    total = ("all", *(sum(row[i] for row in rows) for i in (1, 2, 3)))
+    for name, flops, moved, seconds in [*rows, total]:
         speed = f"{flops / seconds / 1e9:8.1f} {moved / seconds / 1e9:7.1f}" if seconds else ""
         time = f"{seconds * 1e6:9.1f}" if seconds else " " * 9
         lines.append(f"{name:28} {flops / 1e6:9.3f} {moved / 1e6:8.3f} {time} {speed}".rstrip())

@@ -80,6 +80,7 @@ Tensor scalar_tensor(const char* op, const Scalar& s, DType dtype) {
     *t->data<f64>() = s.value;
   else
     *t->data<i64>() = s.integer;
+  if (observer) observer->filled(*t);
   return cast(op, t, dtype);
 }
 

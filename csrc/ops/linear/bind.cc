@@ -52,8 +52,9 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
   });
   y = record("linear", {&flat, &weight, &bias}, y, [&] {
     return
-        [sx = Saved(x), sw = Saved(w), sy = Saved(y), transposed, fuse, op, n, in, out](const Tensor& dy, Grads& dx) {
-          const Tensor &x = sx.get("linear"), &w = sw.get("linear"), &y = sy.get("linear");
+        [sx = Saved(x), sw = Saved(w), sy = fuse ? Saved(y) : Saved(), transposed, fuse, op, n, in, out](const Tensor& dy, Grads& dx) {
+          const Tensor &x = sx.get("linear"), &w = sw.get("linear");
+          const Tensor y = fuse ? sy.get("linear") : Tensor();
           const Tensor g = as_contiguous(dy);
           if (dx.needs(0)) dx[0] = empty(x->shape, x->dtype);
           if (dx.needs(1)) dx[1] = empty_like(w);
@@ -67,7 +68,7 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
                                                         x->data<T>(),
                                                         w->data<T>(),
                                                         transposed,
-                                                        y->data<T>(),
+                                                        ptr(y),
                                                         g->data<T>(),
                                                         ptr(scratch),
                                                         ptr(dx[0]),

@@ -64,6 +64,7 @@ class Module:
     # --- attributes ---------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
+        forget_plans()  # what a recorded step took for granted
         if isinstance(value, Parameter):
             self._put(self._parameters, name, value)
         elif isinstance(value, Module):
@@ -78,6 +79,7 @@ class Module:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
+        forget_plans()
         super().__delattr__(name)
         for registry in self._registries():
             registry.pop(name, None)
@@ -90,8 +92,7 @@ class Module:
         for other in self._registries():
             if other is not registry:
                 other.pop(name, None)
-        if name in self.__dict__:
-            forget_plans()  # they may hold the old one
+        forget_plans()
         registry[name] = self.__dict__[name] = value
 
     def _set_plain(self, name: str, value: Any) -> None:
@@ -105,7 +106,6 @@ class Module:
                         f"got {type(value).__name__}"
                     )
                 registry[name] = value
-                forget_plans()
         super().__setattr__(name, value)
 
     def _register(self, registry: Registry, kind: type, name: str, value: Any, what: str) -> None:
@@ -254,7 +254,6 @@ class Module:
         for module in self.modules():
             if module.training is not mode:
                 module.training = mode
-                forget_plans()
         return self
 
     def eval(self: Self) -> Self:

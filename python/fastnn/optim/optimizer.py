@@ -10,17 +10,44 @@ from .._C import Hyper, Tensor, clear_grads, forget_plans, only_once
 from ..nn._checks import cast_state, number
 
 
+class Parameters(list[Tensor]):
+    """The parameters of a group. Recorded steps know them, and end where they change."""
+
+
+def _forgetting(name: str) -> Callable[..., Any]:
+    plain = getattr(list, name)
+
+    def changed(self: Parameters, *args: Any, **kwargs: Any) -> Any:
+        forget_plans()
+        return plain(self, *args, **kwargs)
+
+    return changed
+
+
+for _name in ("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse"):
+    setattr(Parameters, _name, _forgetting(_name))
+for _name in ("__setitem__", "__delitem__", "__iadd__", "__imul__"):
+    setattr(Parameters, _name, _forgetting(_name))
+
+
 class Group(dict[str, Any]):
     """The parameters of a group and their options; a change reaches recorded steps as well."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.hypers: list[Hyper] = []  # of the batches it is divided into
+        if "params" in self:
+            super().__setitem__("params", Parameters(self["params"]))
+
+    def __reduce__(self) -> Any:
+        return Group, (dict(self),)
 
     def __setitem__(self, name: str, value: Any) -> None:
         # What only changes a number is read by a recorded step, the rest needs another one.
         if name == "params" or bool(value) != bool(self.get(name)):
             forget_plans()
+        if name == "params":
+            value = Parameters(value)
         super().__setitem__(name, value)
         for hyper in self.hypers:
             _assign(hyper, name, value)
@@ -144,6 +171,8 @@ class Optimizer:
                 or self._slots(group) != plan.slots
                 or not all(map(is_, params, plan.params))
             ):
+                if plan is not None:
+                    forget_plans()  # they hold on to its batches
                 plan = self._plans[i] = self._plan(group, has_grad)
             for batch in plan.batches:
                 everything = len(batch.index) == len(params)
@@ -259,6 +288,9 @@ class Optimizer:
         self.param_groups, self._state = loaded, state
         forget_plans()
         self._plans = [None] * len(loaded)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_state": self.state, "_plans": [None] * len(self._plans)}
 
     @property
     def _name(self) -> str:
