@@ -1,8 +1,9 @@
 """Times fastnn beside its peers, each in a process of its own, the processes taking turns.
 
 python -m bench                                  everything, as a table
-python -m bench --filter step --rounds 5         training steps
+python -m bench --filter step --filter epoch     training
 python -m bench --filter matmul --threads 1 --out bench/results/matmul.json
+python -m bench.report bench/results/matmul.json
 """
 
 from __future__ import annotations
@@ -13,59 +14,20 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from bench.cases import PEERS, Timed, all_cases
-
-
-class Peer:
-    """A worker process; asks it for one case at a time."""
-
-    def __init__(self, name: str, threads: int) -> None:
-        env = os.environ | {
-            v: str(threads)
-            for v in (
-                "OMP_NUM_THREADS",
-                "OPENBLAS_NUM_THREADS",
-                "MKL_NUM_THREADS",
-                "FASTNN_NUM_THREADS",
-            )
-        }
-        self.name = name
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", name, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=env,
-        )
-        self.version = (self._read() or {}).get("version")
-
-    def _read(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else None
-
-    def time(self, case: str, seconds: float) -> Any:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"case": case, "seconds": seconds}) + "\n")
-        self.process.stdin.flush()
-        return self._read()
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.wait(timeout=30)
+from bench.cases import all_cases
+from bench.peers import PEERS, Peer, suits_machine
+from bench.ratios import Result, grouped, median, ratios, share_of_peak, speed, verdict
+from bench.timed import Timed
 
 
 def machine(threads: int) -> dict[str, Any]:
     """What the times were measured on."""
-    import fastnn as fn
+    from fastnn._C import config
 
     model = platform.processor()
     with contextlib.suppress(OSError):
@@ -78,54 +40,78 @@ def machine(threads: int) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": threads,
         "python": platform.python_version(),
-        "fastnn": fn._C.config(),
+        "fastnn": config(),
+        "date": time.strftime("%Y-%m-%d"),
     }
 
 
-def run(cases: list[Timed], peers: list[Peer], rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """Times every case in turns; a result a case, with the minimum and median of the rounds."""
-    results = []
-    for case in cases:
-        replies: dict[str, list[Any]] = {peer.name: [] for peer in peers}
-        for _ in range(rounds):
-            for peer in peers:
-                reply = peer.time(case.name, seconds)
-                if reply is not None:
-                    replies[peer.name].append(reply)
-        times = {
+def time_case(case: Timed, peers: list[Peer], rounds: int, seconds: float) -> Result:
+    """The peers in turns: minimum and median of the rounds, and each round's median."""
+    replies: dict[str, list[Any]] = {peer.name: [] for peer in peers}
+    without: set[str] = set()
+    for _ in range(rounds):
+        for peer in peers:
+            if peer.name in without:
+                continue
+            reply = peer.time(case.name, seconds)
+            if "median" in reply:
+                replies[peer.name].append(reply)
+                continue
+            without.add(peer.name)
+            if "error" in reply:
+                why = reply["error"].partition("\n")[0]
+                print(f"{case.name}: {peer.name} failed: {why}", file=sys.stderr)
+    result: Result = {
+        "case": case.name,
+        "group": case.group,
+        "flops": case.flops,
+        "bytes": case.bytes,
+        "seconds": {
             name: {
                 "min": min(r["min"] for r in got),
                 "median": statistics.median(r["median"] for r in got),
+                "rounds": [r["median"] for r in got],
             }
             for name, got in replies.items()
-            if got
-        }
-        results.append(
-            {"case": case.name, "flops": case.flops, "bytes": case.bytes, "seconds": times}
-        )
-        print(row(results[-1], [peer.name for peer in peers]), flush=True)
+            if got and name not in without
+        },
+    }
+    peaks = [r["peak"] for r in replies["fastnn"] if "peak" in r]
+    return result | ({"peak": max(peaks)} if peaks else {})
+
+
+def row(result: Result, names: list[str]) -> str:
+    """One line: fastnn's time and speed, then every peer's time over fastnn's."""
+    others = ratios(result)
+    cells = [f"{others[n]:9.2f}x" if n in others else f"{'-':>10}" for n in names if n != "fastnn"]
+    ours = f"{median(result) * 1e6:10.1f} us {speed(result):>15} {share_of_peak(result):>5}"
+    return f"{result['case'][:64]:64} {ours} {' '.join(cells)}"
+
+
+def run(cases: list[Timed], peers: list[Peer], rounds: int, seconds: float) -> list[Result]:
+    """Times every case and prints it; cases in which fastnn failed are not in the results."""
+    names = [peer.name for peer in peers]
+    heads = " ".join(f"{n[:10]:>10}" for n in names if n != "fastnn")
+    print(f"{'median of fastnn; times of the others over it':64} {'':35} {heads}")
+    results = []
+    for case in cases:
+        result = time_case(case, peers, rounds, seconds)
+        if "fastnn" in result["seconds"]:
+            results.append(result)
+            print(row(result, names), flush=True)
+    for group, members in grouped(results).items():
+        if line := verdict(members):
+            print(f"{group}: {line}")
     return results
 
 
-def row(result: dict[str, Any], names: list[str]) -> str:
-    """One line: fastnn's time and speed, then every peer's time over fastnn's."""
-    times, ours = result["seconds"], result["seconds"]["fastnn"]["median"]
-    speed = ""
-    if result["flops"]:
-        speed = f"{result['flops'] / ours / 1e9:7.1f} GFLOP/s"
-    elif result["bytes"]:
-        speed = f"{result['bytes'] / ours / 1e9:7.1f} GB/s"
-    ratios = [
-        f"{times[n]['median'] / ours:9.2f}x" if n in times else " " * 9 + "-"
-        for n in names
-        if n != "fastnn"
-    ]
-    return f"{result['case'][:52]:52} {ours * 1e6:10.1f} us {speed:15} " + " ".join(ratios)
-
-
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--filter", default="", help="only cases whose name contains this")
+    parser = argparse.ArgumentParser(
+        prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--filter", action="append", help="only cases whose name contains this; may be repeated"
+    )
     parser.add_argument(
         "--peers", default=",".join(PEERS), help="comma-separated; missing ones are left out"
     )
@@ -134,26 +120,30 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=0.3, help="of one turn")
     parser.add_argument("--out", type=Path, help="write all times and the machine as JSON")
     args = parser.parse_args(argv)
-    cases = [case for case in all_cases() if args.filter in case.name]
+    filters = args.filter or [""]
+    cases = [case for case in all_cases() if any(f in case.name for f in filters)]
     if not cases:
-        parser.error(f"no case contains {args.filter!r}")
+        parser.error(f"no case contains {' or '.join(map(repr, filters))}")
     wanted = args.peers.split(",")
     unknown = set(wanted) - set(PEERS)
     if unknown or "fastnn" not in wanted:
         parser.error(f"--peers takes fastnn and any of {', '.join(PEERS)}; got {args.peers}")
-    peers = [Peer(name, args.threads) for name in wanted]
-    present = [peer for peer in peers if peer.version]
-    head = [f"{p.name[:10]:>10}" for p in present if p.name != "fastnn"]
-    print(f"{'median of fastnn; times of the others over it':52} {'':13} {'':15} " + " ".join(head))
+    peers = [Peer(name, args.threads) for name in wanted if suits_machine(name)]
     try:
+        versions = {peer.name: peer.version() for peer in peers}
+        if left_out := [name for name in wanted if not versions.get(name)]:
+            print(f"left out: {', '.join(left_out)}", file=sys.stderr)
+        present = [peer for peer in peers if versions[peer.name]]
         results = run(cases, present, args.rounds, args.seconds)
     finally:
         for peer in peers:
             peer.close()
     if args.out:
-        about = machine(args.threads) | {p.name: p.version for p in present if p.name != "fastnn"}
+        about = machine(args.threads) | {"peers": {p.name: versions[p.name] for p in present}}
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")
+    if len(results) < len(cases):
+        raise SystemExit(f"fastnn failed in {len(cases) - len(results)} of {len(cases)} cases")
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import from_numpy, nn, no_grad, optim
-from ..data import DataLoader
+from .. import Tensor, from_numpy, nn, no_grad, optim
+from ..compile import CompiledStep, EpochResult, compile
+from ..data import DataLoader, TensorDataset
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -52,47 +53,83 @@ def fit(
     ``train`` yields (x, y), ``validation`` is (x, y): images (N, ...) and labels (N). Before each
     step the learning rate is set to its first value times ``schedule(share done)``. After each
     epoch ``on_epoch`` is called with the history so far; give ``history`` to keep it when the run
-    is interrupted. ``progress`` wraps the loader of each epoch, tqdm for instance.
+    is interrupted. ``progress`` wraps the numbers of an epoch's batches, tqdm for instance.
 
     Raises ValueError when the loss is no longer finite.
     """
     history = History() if history is None else history
     loss_fn = nn.CrossEntropyLoss()
     rates = [group["lr"] for group in optimizer.param_groups]
+
+    @compile
+    def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        output = model(x.to(device))
+        loss = loss_fn(output, y.to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss, output
+
+    def set_rates(done: float) -> None:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * schedule(done)
+
     for epoch in range(epochs):
         model.train()
-        total_loss, correct, images, start = 0.0, 0, 0, time.perf_counter()
-        for i, (x, y) in enumerate(progress(train)):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * schedule((epoch + i / len(train)) / epochs)
-            x, y = x.to(device), y.to(device)
-            output = model(x)
-            loss = loss_fn(output, y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total_loss += loss.item() * len(y)
-            correct += int((output.detach().argmax(1) == y).sum().item())
-            images += len(y)
+        ticks = iter(progress(range(len(train))))
+        next(ticks)
+        set_rates(epoch / epochs)
+        start = time.perf_counter()
+
+        def after(
+            number: int, loss: float, epoch: int = epoch, ticks: Iterator[int] = ticks
+        ) -> None:
+            if number + 1 < len(train):
+                set_rates((epoch + (number + 1) / len(train)) / epochs)
+            next(ticks, None)
+
+        result = _run_epoch(step, train, after)
         seconds = time.perf_counter() - start
-        if not math.isfinite(total_loss):
+        if not math.isfinite(result.loss):
             raise ValueError(
-                f"[fit] the loss is {total_loss} in epoch {epoch + 1}: "
+                f"[fit] the loss is {result.loss} in epoch {epoch + 1}: "
                 f"try a learning rate below {max(rates):g}"
             )
         val_loss, val_accuracy = evaluate(model, *validation, device=device)
         history.append(
             {
                 "epoch": len(history) + 1,
-                "loss": total_loss / images,
-                "accuracy": correct / images,
+                "loss": result.loss,
+                "accuracy": result.accuracy or 0.0,
                 "val_loss": val_loss,
                 "val_accuracy": val_accuracy,
-                "images_per_second": images / seconds,
+                "images_per_second": len(train.dataset) / seconds,
             }
         )
         on_epoch(history)
     return history
+
+
+def _run_epoch(
+    step: CompiledStep, train: DataLoader, after: Callable[[int, float], None]
+) -> EpochResult:
+    """An epoch of the loader: from C++ when its data are two arrays, batch by batch otherwise."""
+    dataset = train.dataset
+    if type(dataset) is TensorDataset and len(dataset.arrays) == 2:
+        seed = (train.seed, train.epoch)
+        train.epoch += 1
+        x, y = dataset.arrays
+        return step.run_epoch(
+            x, y, train.batch_size, train.shuffle, seed, drop_last=train.drop_last, on_step=after
+        )
+    total, correct, count = 0.0, 0, 0
+    for number, (x, y) in enumerate(train):
+        loss, output = step(x, y)
+        total += loss.item() * len(y)
+        correct += int((output.argmax(1) == y).sum().item())
+        count += len(y)
+        after(number, loss.item())
+    return EpochResult(total / count, correct / count, len(train))
 
 
 def predict(model: nn.Module, x: NDArray[Any], device: str = "cpu") -> NDArray[Any]:
