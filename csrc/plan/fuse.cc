@@ -193,9 +193,9 @@ class Fuser {
   }
 
   static bool halves(const PoolShape& s, const ConvShape& conv) {
-    return s.n == conv.n && s.c == conv.o && s.h == conv.oh && s.w == conv.ow && !s.adaptive && s.kh == 2 && s.kw == 2 && s.stride_h == 2 && s.stride_w == 2 && s.pad_h == 0 &&
-           s.pad_w == 0 && s.dilation_h == 1 && s.dilation_w == 1 && s.oh == s.h / 2 && s.ow == s.w / 2 && s.oh > 0 &&
-           s.ow > 0;
+    return s.n == conv.n && s.c == conv.o && s.h == conv.oh && s.w == conv.ow && !s.adaptive && s.kh == 2 &&
+           s.kw == 2 && s.stride_h == 2 && s.stride_w == 2 && s.pad_h == 0 && s.pad_w == 0 && s.dilation_h == 1 &&
+           s.dilation_w == 1 && s.oh == s.h / 2 && s.ow == s.w / 2 && s.oh > 0 && s.ow > 0;
   }
 
   // The optimizer's rule where the gradient of a dense layer is made: it never reaches memory.

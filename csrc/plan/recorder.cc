@@ -19,7 +19,8 @@ Tensor spanned_copy(const Tensor& x) {
   const auto item = static_cast<int64_t>(itemsize(x->dtype));
   const int64_t elements = x->numel() == 0 ? 0 : last - first + 1;
   Tensor y = empty({elements}, x->dtype);
-  if (elements > 0) std::memcpy(y->raw(), static_cast<char*>(x->raw()) + first * item, static_cast<size_t>(elements * item));
+  if (elements > 0)
+    std::memcpy(y->raw(), static_cast<char*>(x->raw()) + first * item, static_cast<size_t>(elements * item));
   return alias(y, x->shape, x->strides, elements > 0 ? -first : 0);
 }
 

@@ -19,7 +19,8 @@ bool as_tensors(const py::args& args, std::vector<Tensor>& tensors) {
 // The outputs of a replay, or NotImplemented when the plan is not for these arguments.
 py::object call(Plan& plan, const py::args& args) {
   std::vector<Tensor> inputs;
-  if (observer || !as_tensors(args, inputs) || !plan.accepts(inputs)) return py::reinterpret_borrow<py::object>(Py_NotImplemented);
+  if (observer || !as_tensors(args, inputs) || !plan.accepts(inputs))
+    return py::reinterpret_borrow<py::object>(Py_NotImplemented);
   std::vector<Tensor> outputs;
   {
     const py::gil_scoped_release release;
@@ -96,7 +97,8 @@ void bind_plan(py::module_& m) {
       .def_property_readonly("bytes_without_reuse", &Plan::bytes_without_reuse)
       .def_property_readonly("only_once", &Plan::only_once);
   py::class_<PyRecorder>(m, "Recorder", "Watches what this thread does until finish() or close().")
-      .def(py::init([](const std::vector<Tensor>& arguments) { return PyRecorder{std::make_unique<Recorder>(arguments)}; }),
+      .def(py::init(
+               [](const std::vector<Tensor>& arguments) { return PyRecorder{std::make_unique<Recorder>(arguments)}; }),
            py::arg("arguments"))
       .def_property_readonly("inputs", [](const PyRecorder& r) { return r.recorder->inputs(); })
       .def("finish", &PyRecorder::finish, py::arg("outputs"), py::arg("keep_grads"))

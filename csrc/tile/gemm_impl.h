@@ -1,7 +1,8 @@
-// The loops around the register tile. A block of B, of some hundred rows and columns,
-// stays in the second-level cache while the tiles of A pass over it one after the other,
-// each from the first-level cache. Threads take blocks of C; k is never shared among
-// them, so that every element of C is summed in one order.
+// The loops around the register tile. A task owns a block of C, and copies for itself the
+// panels of B that it needs: some hundred rows and columns, which stay in the second-level
+// cache while the tiles of A pass over them one after the other. Tasks share out the columns
+// first, so that none copies what another has copied, and never k: every element of C is
+// summed in one order.
 #pragma once
 
 #include "tile/gemm.h"
@@ -12,6 +13,7 @@ namespace fnn::FNN_ISA {
 constexpr int64_t kDepthBytes = 2048;        // of k in one pass, when k is long: a tile of A is 28 kB
 constexpr int64_t kBlockBytes = 1280 << 10;  // packed B that is at hand at once
 constexpr int64_t kNoPackBytes = 512 << 10;  // a smaller B is read where it lies
+constexpr int64_t kSplitWork = 131072;       // multiply-adds below which a second thread costs more than it brings
 
 // A stride that sends every row to the same few sets of the cache.
 template <class T>
@@ -20,6 +22,18 @@ FNN_INLINE bool bad_stride(int64_t ld) {
 }
 
 FNN_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+FNN_INLINE int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Rows [k0, k0 + kk) of `cols` columns of B from column n0, in panels.
+template <class T>
+void pack_b_block(const Gemm<T>& g, int64_t k0, int64_t kk, int64_t n0, int64_t cols, T* packed) {
+  constexpr int W = kTileCols<T>;
+  if (g.b_transposed)
+    for (int64_t c = 0; c < cols; c += W)
+      pack_transposed_panel(g.b + (n0 + c) * g.ldb + k0, g.ldb, kk, lesser(cols - c, W), packed + c * kk);
+  else
+    for (int64_t r = 0; r < kk; ++r) pack_row(g.b + (k0 + r) * g.ldb + n0, cols, kk, r, packed);
+}
 
 template <class T, class Finish>
 void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
@@ -31,90 +45,63 @@ void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
   const int64_t depth = g.k > 0 ? divide_up(g.k, passes) : 1;
   const bool pack_b = g.b_transposed || (g.m > 64 && (g.k * g.n > kNoPack || bad_stride<T>(g.ldb)));
   const bool pack_a = g.n >= 4 * W && (bad_stride<T>(g.lda) || (g.a_layout == ALayout::columns && g.m * g.k > kNoPack));
-  int64_t block_cols = g.n;
-  if (pack_b) {
-    const int64_t fit = kBlockBytes / static_cast<int64_t>(sizeof(T)) / (depth + 1);
-    const int64_t blocks = divide_up(g.n, fit > W ? fit : W);
-    block_cols = divide_up(divide_up(g.n, blocks), W) * W;
-  }
-  T* packed = pack_b ? static_cast<T*>(s.workspace(depth * divide_up(block_cols, W) * W * sizeof(T))) : nullptr;
 
-  // Row blocks of several tiles, column blocks of several panels: enough of both to
-  // occupy the threads, as large as that allows.
+  // More tasks than threads, for one that is held up; but not where a thread is to have
+  // the same columns each time.
   const int tile_rows = even_rows(g.m);
-  const int64_t tiles = divide_up(g.m, tile_rows), panels = divide_up(block_cols, W);
-  const int64_t wanted = s.threads > 1 ? 4 * s.threads : 1;
-  const bool by_columns = g.by_columns && s.threads > 1 && panels >= s.threads;
-  int64_t block_tiles = 8;
-  while (block_tiles > 1 && divide_up(tiles, block_tiles) < (by_columns ? 4 : wanted)) --block_tiles;
-  const int64_t row_blocks = divide_up(tiles, block_tiles);
-  const int64_t column_blocks = by_columns ? s.threads
-                                : row_blocks >= wanted
-                                    ? 1
-                                    : (wanted / row_blocks < panels ? divide_up(wanted, row_blocks) : panels);
-  const int64_t work = g.m * g.n * depth;  // multiply-adds of one pass
+  const int64_t tiles = divide_up(g.m, tile_rows), panels = divide_up(g.n, W);
+  const int64_t wanted = s.threads == 1 || g.m * g.n * g.k < kSplitWork ? 1 : g.by_columns ? s.threads : 2 * s.threads;
+  const int64_t across = lesser(panels, lesser(wanted, s.threads)), down = lesser(tiles, divide_up(wanted, across));
 
-  for (int64_t n0 = 0; n0 < g.n; n0 += block_cols) {
-    const int64_t cols = g.n - n0 < block_cols ? g.n - n0 : block_cols, cols_panels = divide_up(cols, W);
-    for (int64_t k0 = 0; k0 < g.k || k0 == 0; k0 += depth) {
-      const int64_t kk = g.k - k0 < depth ? g.k - k0 : depth;
-      const bool first = k0 == 0, last = k0 + kk >= g.k;
-      const T* b = g.b_transposed ? g.b + n0 * g.ldb + k0 : g.b + k0 * g.ldb + n0;
-      if (pack_b)
-        parallel_for(s, cols_panels, 32768 / (kk * W + 1) + 1, [&](int64_t begin, int64_t end) {
-          for (int64_t p = begin; p < end; ++p)
-            pack_b_panel(b + p * W * (g.b_transposed ? g.ldb : 1), g.ldb, g.b_transposed, kk,
-                         cols - p * W < W ? cols - p * W : W, packed + p * kk * W);
-        });
+  parallel_for(s, across * down, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t first_panel = panels * (task / down) / across, last_panel = panels * (task / down + 1) / across;
+      const int64_t t0 = tiles * (task % down) / down, t1 = tiles * (task % down + 1) / down;
+      int64_t block = last_panel - first_panel;
+      if (pack_b) {
+        const int64_t fit = kBlockBytes / static_cast<int64_t>(sizeof(T)) / (depth * W);
+        block = divide_up(block, divide_up(block, fit > 1 ? fit : 1));
+      }
+      const int64_t packed_size = pack_b ? depth * block * W : 0;
+      T* packed =
+          static_cast<T*>(Stream::thread_workspace((packed_size + (pack_a ? tile_rows * depth : 0)) * sizeof(T) + 1));
+      T* packed_a = packed + packed_size;
+      alignas(64) T only_piece[kMaxRows * W];
 
-      const int64_t panels_each = divide_up(cols_panels, column_blocks);
-      const int64_t blocks = row_blocks * column_blocks;
-      // Below some 10^5 multiply-adds a second thread costs more than it brings.
-      const int64_t grain = work < 131072 ? blocks : divide_up(blocks * 32768, work);
-      parallel_for(s, blocks, grain, [&](int64_t begin, int64_t end) {
-        for (int64_t block = begin; block < end; ++block) {
-          // Column by column, as a thread's share is a run of blocks.
-          const int64_t t0 = block % row_blocks * block_tiles;
-          const int64_t t1 = t0 + block_tiles < tiles ? t0 + block_tiles : tiles;
-          const int64_t p0 = block / row_blocks * panels_each;
-          const int64_t p1 = p0 + panels_each < cols_panels ? p0 + panels_each : cols_panels;
-          if (p0 >= p1) continue;
-          const auto a_tile = [&](int64_t t) {
-            return g.a_layout == ALayout::rows ? g.a + t * tile_rows * g.lda + k0 : g.a + k0 * g.lda + t * tile_rows;
-          };
-          const auto rows_of = [&](int64_t t) {
-            return static_cast<int>(g.m - t * tile_rows < tile_rows ? g.m - t * tile_rows : tile_rows);
-          };
-          T* packed_a = pack_a ? static_cast<T*>(Stream::thread_workspace(tile_rows * kk * sizeof(T))) : nullptr;
-          const int64_t zero = 0;
-          alignas(64) T only_piece[kMaxRows * W];
+      for (int64_t p0 = first_panel; p0 < last_panel; p0 += block)
+        for (int64_t k0 = 0; k0 < g.k || k0 == 0; k0 += depth) {
+          const int64_t p1 = lesser(p0 + block, last_panel), kk = lesser(g.k - k0, depth);
+          if (pack_b) pack_b_block(g, k0, kk, p0 * W, lesser(p1 * W, g.n) - p0 * W, packed);
           for (int64_t t = t0; t < t1; ++t) {
-            const int rows = rows_of(t);
-            if (pack_a) pack_a_tile(a_tile(t), g.lda, g.a_layout, kk, rows, packed_a);
+            const int64_t row = t * tile_rows, zero = 0;
+            Tile<T> tile;
+            tile.rows = static_cast<int>(lesser(g.m - row, tile_rows));
+            tile.a = g.a_layout == ALayout::rows ? g.a + row * g.lda + k0 : g.a + k0 * g.lda + row;
+            tile.lda = g.lda;
+            tile.layout = g.a_layout;
+            if (pack_a) {
+              pack_a_tile(tile.a, g.lda, g.a_layout, kk, tile.rows, packed_a);
+              tile.a = packed_a;
+              tile.lda = tile.rows;
+              tile.layout = ALayout::columns;
+            }
+            tile.k = {&zero, 1, kk};
+            tile.ldb = pack_b ? W : g.ldb;
+            tile.b_padded = pack_b;
+            tile.ldc = g.c ? g.ldc : W;
+            tile.accumulate = g.accumulate || k0 > 0;
             for (int64_t p = p0; p < p1; ++p) {
-              const int width = static_cast<int>(cols - p * W < W ? cols - p * W : W);
-              Tile<T> tile;
-              tile.a = pack_a ? packed_a : a_tile(t);
-              tile.lda = pack_a ? rows : g.lda;
-              tile.layout = pack_a ? ALayout::columns : g.a_layout;
-              tile.k = {&zero, 1, kk};
-              tile.b = pack_b ? packed + p * kk * W : b + p * W;
-              tile.ldb = pack_b ? W : g.ldb;
-              tile.b_padded = pack_b;
-              tile.c = g.c ? g.c + t * tile_rows * g.ldc + n0 + p * W : only_piece;
-              tile.ldc = g.c ? g.ldc : W;
-              tile.rows = rows;
-              tile.cols = width;
-              tile.accumulate = g.accumulate || !first;
-              tile.bias = g.bias ? g.bias + n0 + p * W : nullptr;
+              tile.cols = static_cast<int>(lesser(g.n - p * W, W));
+              tile.b = pack_b ? packed + (p - p0) * kk * W : g.b + k0 * g.ldb + p * W;
+              tile.c = g.c ? g.c + row * g.ldc + p * W : only_piece;
+              tile.bias = g.bias ? g.bias + p * W : nullptr;
               run_tile(tile);
-              if (last) finish(Piece<T>{tile.c, tile.ldc, t * tile_rows, n0 + p * W, rows, width});
+              if (k0 + kk >= g.k) finish(Piece<T>{tile.c, tile.ldc, row, p * W, tile.rows, tile.cols});
             }
           }
         }
-      });
     }
-  }
+  });
 }
 
 }  // namespace fnn::FNN_ISA

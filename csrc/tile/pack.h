@@ -76,23 +76,30 @@ void transpose_block(const T* x, int64_t ldx, int64_t rows, int64_t cols, T* y, 
     }
 }
 
-// B (k, n) as panels of kTileCols columns, each (k, kTileCols), zero-padded: panel j at
-// y + j * k * kTileCols. B[r, c] = b[r * ldb + c], or b[c * ldb + r] when transposed.
+// B (k, n) is packed as panels of kTileCols columns, each (k, kTileCols) and zero-padded:
+// panel j at y + j * k * kTileCols.
+
+// One panel of `cols` columns from a transposed B: B[r, c] = b[c * ldb + r].
 template <class T>
-void pack_b_panel(const T* b, int64_t ldb, bool transposed, int64_t k, int64_t cols, T* y) {
-  constexpr int W = kTileCols<T>, N = Vec<T>::N;
+void pack_transposed_panel(const T* b, int64_t ldb, int64_t k, int64_t cols, T* y) {
+  constexpr int W = kTileCols<T>;
   if (cols < W)
     for (int64_t r = 0; r < k; ++r)
       for (int64_t c = cols; c < W; ++c) y[r * W + c] = T(0);
-  if (transposed) return transpose_block(b, ldb, cols, k, y, W);
-  for (int64_t r = 0; r < k; ++r) {
-    if (cols == W) {
+  transpose_block(b, ldb, cols, k, y, W);
+}
+
+// Row r of B, from its n neighbouring numbers, to all panels: read in order, as memory likes it.
+template <class T>
+FNN_INLINE void pack_row(const T* b, int64_t n, int64_t k, int64_t r, T* y) {
+  constexpr int W = kTileCols<T>, N = Vec<T>::N;
+  int64_t c = 0;
+  for (; c + W <= n; c += W)
 #pragma GCC unroll 4
-      for (int j = 0; j < W; j += N) Vec<T>::load(b + r * ldb + j).store(y + r * W + j);
-    } else {
-      for (int64_t c = 0; c < cols; ++c) y[r * W + c] = b[r * ldb + c];
-    }
-  }
+    for (int j = 0; j < W; j += N) Vec<T>::load(b + c + j).store(y + c * k + r * W + j);
+  if (c == n) return;
+  T* last = y + c * k + r * W;
+  for (int64_t j = 0; j < W; ++j) last[j] = c + j < n ? b[c + j] : T(0);
 }
 
 // `rows` rows of A as (k, rows): the tile's column layout with lda = rows.

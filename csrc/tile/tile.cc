@@ -20,9 +20,8 @@ void sized_tile(const Tile<T>& t) {
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) acc[i][j] = start;
   }
-  if (t.accumulate)  // C is read at the end, and has come from afar by then
-    for (int i = 0; i < MR; ++i)
-      for (int j = 0; j < NV; ++j) __builtin_prefetch(t.c + i * t.ldc + j * N, 1);
+  for (int i = 0; i < MR; ++i)  // C is written at the end, and has come from afar by then
+    for (int j = 0; j < NV; ++j) __builtin_prefetch(t.c + i * t.ldc + j * N, 1);
   multiply_tile<T, MR, NV, layout>(t.a, t.lda, t.k, t.b, t.ldb, t.b_padded ? N : tail, acc);
   if (t.accumulate) {
 #pragma GCC unroll 16

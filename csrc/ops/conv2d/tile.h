@@ -66,21 +66,13 @@ void pad_rows(const T* x, int64_t h, int64_t w, int64_t c, int64_t y0, int64_t y
   }
 }
 
-// One row of B into its panels: column j of `channels` from w[j * stride].
+// The same with `stride` between the row's numbers.
 template <class T>
 FNN_INLINE void pack_row(const T* w, int64_t stride, int64_t channels, int64_t depth, int64_t k, T* packed) {
+  if (stride == 1) return pack_row(w, channels, depth, k, packed);
   constexpr int W = kTileCols<T>;
-  for (int64_t p = 0; p * W < channels; ++p) {
-    T* y = packed + (p * depth + k) * W;
-    const int64_t cols = channels - p * W < W ? channels - p * W : W;
-    const T* x = w + p * W * stride;
-    if (stride == 1) {
-      for (int64_t j = 0; j < cols; ++j) y[j] = x[j];
-    } else {
-      for (int64_t j = 0; j < cols; ++j) y[j] = x[j * stride];
-    }
-    for (int64_t j = cols; j < W; ++j) y[j] = T(0);
-  }
+  for (int64_t c = 0; c < (channels + W - 1) / W * W; ++c)
+    packed[(c / W * depth + k) * W + c % W] = c < channels ? w[c * stride] : T(0);
 }
 
 template <class T>

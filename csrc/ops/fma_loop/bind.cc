@@ -14,8 +14,8 @@ Tensor fma_loop(const Tensor& input, int64_t rounds, double factor, double term)
   check(rounds >= 0, "fma_loop", "rounds must not be negative; got ", rounds);
   const Tensor x = as_dense(input), y = empty_like(x);
   visit_floating("fma_loop", "input", x->dtype, [&]<class T>() {
-    launch<kernel::fma_loop>(FmaLoopArgs<T>{x->data<T>(), y->data<T>(), x->numel(), rounds, static_cast<T>(factor),
-                                            static_cast<T>(term)});
+    launch<kernel::fma_loop>(
+        FmaLoopArgs<T>{x->data<T>(), y->data<T>(), x->numel(), rounds, static_cast<T>(factor), static_cast<T>(term)});
   });
   return y;
 }

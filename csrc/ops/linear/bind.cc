@@ -51,36 +51,36 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
                                                 b ? b->data<T>() : nullptr, y->data<T>(), fuse, op});
   });
   y = record("linear", {&flat, &weight, &bias}, y, [&] {
-    return
-        [sx = Saved(x), sw = Saved(w), sy = fuse ? Saved(y) : Saved(), transposed, fuse, op, n, in, out](const Tensor& dy, Grads& dx) {
-          const Tensor &x = sx.get("linear"), &w = sw.get("linear");
-          const Tensor y = fuse ? sy.get("linear") : Tensor();
-          const Tensor g = as_contiguous(dy);
-          if (dx.needs(0)) dx[0] = empty(x->shape, x->dtype);
-          if (dx.needs(1)) dx[1] = empty_like(w);
-          if (dx.needs(2)) dx[2] = empty({out}, x->dtype);
-          const Tensor scratch = fuse ? empty(y->shape, y->dtype) : Tensor();
-          visit_floating("linear", "input", x->dtype, [&]<class T>() {
-            const auto ptr = [](const Tensor& t) { return t ? t->data<T>() : nullptr; };
-            launch<kernel::linear_bwd>(LinearBwdArgs<T>{n,
-                                                        in,
-                                                        out,
-                                                        x->data<T>(),
-                                                        w->data<T>(),
-                                                        transposed,
-                                                        ptr(y),
-                                                        g->data<T>(),
-                                                        ptr(scratch),
-                                                        ptr(dx[0]),
-                                                        ptr(dx[1]),
-                                                        ptr(dx[2]),
-                                                        fuse,
-                                                        op,
-                                                        false,
-                                                        op,
-                                                        {}});
-          });
-        };
+    return [sx = Saved(x), sw = Saved(w), sy = fuse ? Saved(y) : Saved(), transposed, fuse, op, n, in, out](
+               const Tensor& dy, Grads& dx) {
+      const Tensor &x = sx.get("linear"), &w = sw.get("linear");
+      const Tensor y = fuse ? sy.get("linear") : Tensor();
+      const Tensor g = as_contiguous(dy);
+      if (dx.needs(0)) dx[0] = empty(x->shape, x->dtype);
+      if (dx.needs(1)) dx[1] = empty_like(w);
+      if (dx.needs(2)) dx[2] = empty({out}, x->dtype);
+      const Tensor scratch = fuse ? empty(y->shape, y->dtype) : Tensor();
+      visit_floating("linear", "input", x->dtype, [&]<class T>() {
+        const auto ptr = [](const Tensor& t) { return t ? t->data<T>() : nullptr; };
+        launch<kernel::linear_bwd>(LinearBwdArgs<T>{n,
+                                                    in,
+                                                    out,
+                                                    x->data<T>(),
+                                                    w->data<T>(),
+                                                    transposed,
+                                                    ptr(y),
+                                                    g->data<T>(),
+                                                    ptr(scratch),
+                                                    ptr(dx[0]),
+                                                    ptr(dx[1]),
+                                                    ptr(dx[2]),
+                                                    fuse,
+                                                    op,
+                                                    false,
+                                                    op,
+                                                    {}});
+      });
+    };
   });
   if (act && !fuse) y = apply_unary(*act, y);
   if (input->ndim() == 2) return y;
