@@ -1,7 +1,8 @@
-"""Accuracy of exp, log, tanh and sigmoid (csrc/simd/math.h) in units in the last place."""
+"""Accuracy of erf, exp, log, tanh and sigmoid (csrc/simd/math.h) in units in the last place."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -110,9 +111,19 @@ def test_tanh_of_tiny_numbers_is_the_number(dtype: str) -> None:
 
 
 @DTYPES
+def test_erf(dtype: str) -> None:
+    x = np.concatenate([np.linspace(-7, 7, 200_001), 10.0 ** np.arange(-30, 30)]).astype(dtype)
+    expected = np.array([math.erf(v) for v in x])
+    tolerance = 2 * ulp(expected, dtype)
+    assert (abs(compute("erf", x).astype(np.float64) - expected) <= tolerance).all()
+    odd = np.array([0.0, -0.0, INF, -INF, NAN], dtype)
+    np.testing.assert_array_equal(compute("erf", odd), np.array([0, -0.0, 1, -1, NAN], dtype))
+
+
+@DTYPES
 def test_functions_never_turn_back(dtype: str) -> None:
     x = np.linspace(-5, 5, 4001).astype(dtype)
-    for name in ("exp", "sigmoid", "tanh"):
+    for name in ("erf", "exp", "sigmoid", "tanh"):
         y = compute(name, x)
         slack = 4 * np.finfo(dtype).eps * abs(y[1:])
         assert (y[1:] >= y[:-1] - slack).all(), name

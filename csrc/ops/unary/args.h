@@ -16,6 +16,7 @@ enum class UnaryOp {
   clip,
   sin,
   cos,
+  erf,
   relu,
   leaky_relu,
   sigmoid,

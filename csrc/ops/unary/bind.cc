@@ -10,7 +10,7 @@
 namespace fnn {
 
 constexpr const char* kNames[] = {"neg", "abs",  "exp",        "log",     "sqrt", "square", "pow",  "clip", "sin",
-                                  "cos", "relu", "leaky_relu", "sigmoid", "tanh", "gelu",   "gelu", "silu"};
+                                  "cos", "erf", "relu", "leaky_relu", "sigmoid", "tanh", "gelu",   "gelu", "silu"};
 
 const char* unary_name(UnaryOp op) { return kNames[static_cast<int>(op)]; }
 
@@ -68,6 +68,7 @@ void bind_unary(py::module_& m) {
   def_unary<UnaryOp::sqrt>(m, "Square root.");
   def_unary<UnaryOp::sin>(m, "Sine of input, in radians.");
   def_unary<UnaryOp::cos>(m, "Cosine of input, in radians.");
+  def_unary<UnaryOp::erf>(m, "Error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to input.");
   def_unary<UnaryOp::relu>(m, "max(input, 0); NaN propagates, the gradient at 0 is 0.");
   def_unary<UnaryOp::sigmoid>(m, "1 / (1 + exp(-input)).");
   def_unary<UnaryOp::tanh>(m, "Hyperbolic tangent.");

@@ -80,6 +80,7 @@ SPECS = [
     spec("sqrt", exact(np.sqrt), 0.1, 4, numpy="sqrt"),
     spec("sin", exact(np.sin), numpy="sin"),
     spec("cos", exact(np.cos), numpy="cos"),
+    spec("erf", exact(np.vectorize(math.erf, otypes=[float])), torch="erf"),
     spec("relu", exact(relu), torch="relu", jax="nn.relu", more=CORNERS),
     spec("sigmoid", exact(sigmoid), k=6, torch="sigmoid", jax="nn.sigmoid"),
     spec("tanh", exact(np.tanh), k=6, numpy="tanh", jax="numpy.tanh"),

@@ -27,6 +27,7 @@ struct Unary;
   };
 
 constexpr double kSqrtHalf = 0.70710678118654752440, kInvSqrt2Pi = 0.39894228040143267794;
+constexpr double kInvSqrtPi = 0.56418958354775628695;
 constexpr double kSqrt2OverPi = 0.79788456080286535588, kGeluCubic = 0.044715;
 
 FNN_UNARY(neg, -x, V(-1))
@@ -39,6 +40,7 @@ FNN_UNARY(pow, pow(x, a), select(a == zero, zero, a* pow(x, a - one)))
 FNN_UNARY(clip, min(max(x, a), b), select(x >= a, select(x <= b, one, zero), zero))
 FNN_UNARY(sin, sin(x), cos(x))
 FNN_UNARY(cos, cos(x), -sin(x))
+FNN_UNARY(erf, erf(x), V(2 * kInvSqrtPi) * exp(-x * x))
 FNN_UNARY(relu, select(x < zero, zero, x), select(y > zero, one, zero))
 FNN_UNARY(leaky_relu, select(x > zero, x, a* x), select(x > zero, one, a))
 FNN_UNARY(sigmoid, sigmoid(x), y*(one - y))
@@ -73,6 +75,7 @@ FNN_INLINE void with_unary(UnaryOp op, const F& f) {
     FNN_CASE(clip)
     FNN_CASE(sin)
     FNN_CASE(cos)
+    FNN_CASE(erf)
     FNN_CASE(relu)
     FNN_CASE(leaky_relu)
     FNN_CASE(sigmoid)
