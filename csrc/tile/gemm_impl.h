@@ -13,7 +13,7 @@ namespace fnn::FNN_ISA {
 constexpr int64_t kDepthBytes = 2048;        // of k in one pass, when k is long: a tile of A is 28 kB
 constexpr int64_t kBlockBytes = 1280 << 10;  // packed B that is at hand at once
 constexpr int64_t kNoPackBytes = 512 << 10;  // a smaller B is read where it lies
-constexpr int64_t kSplitWork = 131072;       // multiply-adds below which a second thread costs more than it brings
+constexpr int64_t kSplitWork = 3 << 19;      // multiply-adds below which a second thread costs more than it brings
 
 // A stride that sends every row to the same few sets of the cache.
 template <class T>
@@ -90,6 +90,7 @@ void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
             tile.b_padded = pack_b;
             tile.ldc = g.c ? g.ldc : W;
             tile.accumulate = g.accumulate || k0 > 0;
+            tile.descent = g.descent;
             for (int64_t p = p0; p < p1; ++p) {
               tile.cols = static_cast<int>(lesser(g.n - p * W, W));
               tile.b = pack_b ? packed + (p - p0) * kk * W : g.b + k0 * g.ldb + p * W;

@@ -106,8 +106,7 @@ FNN_INLINE void pack_row(const T* b, int64_t n, int64_t k, int64_t r, T* y) {
 template <class T>
 void pack_a_tile(const T* a, int64_t lda, ALayout layout, int64_t k, int rows, T* y) {
   if (layout == ALayout::rows) return transpose_block(a, lda, rows, k, y, rows);
-  for (int64_t r = 0; r < k; ++r)
-    for (int i = 0; i < rows; ++i) y[r * rows + i] = a[r * lda + i];
+  for (int64_t r = 0; r < k; ++r, a += lda, y += rows) for_vec<T>(0, rows, [&](auto at) { at.store(y, at.load(a)); });
 }
 
 }  // namespace fnn::FNN_ISA

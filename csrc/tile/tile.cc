@@ -23,7 +23,13 @@ void sized_tile(const Tile<T>& t) {
   for (int i = 0; i < MR; ++i)  // C is written at the end, and has come from afar by then
     for (int j = 0; j < NV; ++j) __builtin_prefetch(t.c + i * t.ldc + j * N, 1);
   multiply_tile<T, MR, NV, layout>(t.a, t.lda, t.k, t.b, t.ldb, t.b_padded ? N : tail, acc);
-  if (t.accumulate) {
+  if (t.descent) {
+    const Vec<T> rate(*t.descent);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) acc[i][j] = load(t.c + i * t.ldc, j) - rate * acc[i][j];
+  } else if (t.accumulate) {
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4

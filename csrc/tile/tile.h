@@ -6,8 +6,8 @@
 
 namespace fnn::FNN_ISA {
 
-// C[i, j] = act(start + sum over k of A[i, k] B[k, j]), where start is C itself, a bias
-// of one value a column, or 0.
+// C[i, j] = start + sum over k of A[i, k] B[k, j], where start is C itself, a bias of one
+// value a column, or 0; or a step of gradient descent, where the product is the gradient of C.
 template <class T>
 struct Tile {
   const T* a;  // rows: (rows, lda), columns: (k, lda)
@@ -18,10 +18,11 @@ struct Tile {
   int64_t ldb;
   T* c;  // (rows, ldc)
   int64_t ldc;
-  int rows, cols;   // up to kMaxRows, kTileCols<T>
-  bool accumulate;  // start from C
-  bool b_padded;    // B has whole vectors in every row, so none is loaded in part
-  const T* bias;    // (cols) or null
+  int rows, cols;              // up to kMaxRows, kTileCols<T>
+  bool accumulate;             // start from C
+  bool b_padded;               // B has whole vectors in every row, so none is loaded in part
+  const T* bias;               // (cols) or null
+  const T* descent = nullptr;  // if not null, C -= *descent A B
 };
 
 // Runs the tile; tile.cc holds the sizes.

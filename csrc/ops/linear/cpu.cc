@@ -51,10 +51,13 @@ template <class T>
 FNN_INLINE void apply_update(const FusedUpdate<T>& u, const Piece<T>& grad, T* p, T* const* state, int64_t first,
                              int64_t ld) {
   if (u.kind == FusedRule::adam) return apply_rule(u.adam, grad, p, state, first, ld);
-  if (state[0] || u.sgd.weight_decay != T(0) || u.sgd.maximize) return apply_rule(u.sgd, grad, p, state, first, ld);
-  const SgdRule<T> plain{u.sgd.lr, T(0), T(0), T(0), false, false};
-  T* const none[1] = {nullptr};
-  apply_rule(plain, grad, p, none, first, ld);
+  apply_rule(u.sgd, grad, p, state, first, ld);
+}
+
+// p -= lr g and nothing else: the register tile does that itself.
+template <class T>
+FNN_INLINE bool plain_descent(const FusedUpdate<T>& u) {
+  return u.kind == FusedRule::sgd && !u.w_state[0] && u.sgd.weight_decay == T(0) && !u.sgd.maximize;
 }
 
 template <class T>
@@ -103,20 +106,25 @@ void linear_bwd(Stream& s, const LinearBwdArgs<T>& a) {
   if (!a.dw) return;
   // dw (in, out) = x^T g, or (out, in) = g^T x
   const bool swap = !a.w_transposed;
-  const Gemm<T> product{.m = swap ? a.out : a.in,
-                        .n = swap ? a.in : a.out,
-                        .k = a.n,
-                        .a = swap ? g : a.x,
-                        .lda = swap ? a.out : a.in,
-                        .a_layout = ALayout::columns,
-                        .b = swap ? a.x : g,
-                        .ldb = swap ? a.in : a.out,
-                        .b_transposed = false,
-                        .c = a.updates() ? nullptr : a.dw,
-                        .ldc = swap ? a.in : a.out,
-                        .by_columns = !swap};
+  Gemm<T> product{.m = swap ? a.out : a.in,
+                  .n = swap ? a.in : a.out,
+                  .k = a.n,
+                  .a = swap ? g : a.x,
+                  .lda = swap ? a.out : a.in,
+                  .a_layout = ALayout::columns,
+                  .b = swap ? a.x : g,
+                  .ldb = swap ? a.in : a.out,
+                  .b_transposed = false,
+                  .c = a.updates() ? nullptr : a.dw,
+                  .ldc = swap ? a.in : a.out,
+                  .by_columns = !swap};
   if (!a.updates()) return gemm(s, product, [](const Piece<T>&) {});
   static_assert(kFusedRows<T> <= kOnePass<T>);
+  if (plain_descent(a.update)) {
+    product.c = a.update.w;
+    product.descent = &a.update.sgd.lr;
+    return gemm(s, product, [](const Piece<T>&) {});
+  }
   gemm(s, product, [&](const Piece<T>& dw) {
     apply_update(a.update, dw, a.update.w, a.update.w_state, dw.row * product.ldc + dw.col, product.ldc);
   });

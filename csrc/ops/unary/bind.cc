@@ -9,8 +9,8 @@
 
 namespace fnn {
 
-constexpr const char* kNames[] = {"neg", "abs",  "exp",        "log",     "sqrt", "square", "pow",  "clip", "sin",
-                                  "cos", "erf", "relu", "leaky_relu", "sigmoid", "tanh", "gelu",   "gelu", "silu"};
+constexpr const char* kNames[] = {"neg", "abs", "exp",  "log",        "sqrt",    "square", "pow",  "clip", "sin",
+                                  "cos", "erf", "relu", "leaky_relu", "sigmoid", "tanh",   "gelu", "gelu", "silu"};
 
 const char* unary_name(UnaryOp op) { return kNames[static_cast<int>(op)]; }
 
