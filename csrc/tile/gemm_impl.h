@@ -43,7 +43,7 @@ void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
   static_assert(2 * kOnePass<T> == 3 * kDepth);
   const int64_t passes = g.k > kOnePass<T> ? divide_up(g.k, kDepth) : 1;
   const int64_t depth = g.k > 0 ? divide_up(g.k, passes) : 1;
-  const bool pack_b = g.b_transposed || (g.m > 64 && (g.k * g.n > kNoPack || bad_stride<T>(g.ldb)));
+  const bool pack_b = g.b_transposed || (g.m > kMaxRows && (g.k * g.n > kNoPack || (g.m > 64 && bad_stride<T>(g.ldb))));
   const bool pack_a = g.n >= 4 * W && (bad_stride<T>(g.lda) || (g.a_layout == ALayout::columns && g.m * g.k > kNoPack));
 
   // More tasks than threads, for one that is held up; but not where a thread is to have
