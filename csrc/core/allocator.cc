@@ -7,6 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/fork.h"
+
 namespace fnn {
 namespace {
 
@@ -50,10 +52,17 @@ struct Cache {
   }
 };
 
+std::mutex& cache_mutex();
+
 Cache& cache() {
-  static Cache* c = new Cache;  // outlives every tensor
+  static Cache* c = [] {
+    hold_over_fork<&cache_mutex>();
+    return new Cache;  // outlives every tensor
+  }();
   return *c;
 }
+
+std::mutex& cache_mutex() { return cache().mutex; }
 
 }  // namespace
 
