@@ -93,3 +93,13 @@ def mixed_net() -> nn.Sequential:
         nn.Dropout(0.3),
         nn.Linear(36, 5),
     )
+
+
+def mlp(activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    """For inputs (N, 12)."""
+    return nn.Sequential(nn.Linear(12, 16), activation(), nn.Dropout(0.3), nn.Linear(16, 5))
+
+
+def mlp_without_dropout() -> nn.Sequential:
+    """For inputs (N, 12)."""
+    return nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 5))
