@@ -9,9 +9,6 @@
 namespace fnn {
 namespace {
 
-// The activations that linear and convolution kernels contain: their slope is a function of y.
-bool fusible(UnaryOp op) { return op == UnaryOp::relu || op == UnaryOp::sigmoid || op == UnaryOp::tanh; }
-
 class Fuser {
  public:
   Fuser(std::vector<Op>& ops, const std::function<int(const void*)>& memory, const std::function<bool(int)>& own,

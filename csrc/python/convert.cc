@@ -1,5 +1,7 @@
 #include "python/convert.h"
 
+#include <cstring>
+
 #include "ops/copy/op.h"
 
 namespace fnn {
@@ -95,6 +97,15 @@ Tensor from_numpy_or_copy(const char* op, const py::array& array) {
   if (obstacle(array).empty()) return wrap(op, array);
   const py::object native = array.dtype().attr("newbyteorder")("=");
   return wrap(op, array.attr("astype")(native, py::arg("copy") = true).cast<py::array>());
+}
+
+Tensor constant(const char* op, const py::array& array) {
+  Dims shape;
+  for (py::ssize_t i = 0; i < array.ndim(); ++i) shape.push_back(array.shape(i));
+  Tensor t = empty(shape, dtype_of_array(op, array));
+  std::memcpy(t->raw(), array.data(), static_cast<size_t>(array.nbytes()));
+  if (observer) observer->filled(*t);
+  return t;
 }
 
 py::array to_numpy(const Tensor& x) {

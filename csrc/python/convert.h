@@ -10,6 +10,8 @@ namespace fnn {
 Tensor from_numpy(const char* op, const py::array& array);
 // As from_numpy where that is possible, else from a copy.
 Tensor from_numpy_or_copy(const char* op, const py::array& array);
+// A copy of a contiguous array in which Python has put numbers once and for all.
+Tensor constant(const char* op, const py::array& array);
 // Shares memory with the tensor.
 py::array to_numpy(const Tensor& x);
 

@@ -26,9 +26,8 @@ class CompiledStep:
         functools.update_wrapper(self, function)
         self._function = function
         self._keep_grads = keep_grads
-        self._plans: dict[
-            Any, tuple[Plan, Any]
-        ] = {}  # (plan, structure of the result), by arguments
+        # By shapes, strides and dtypes of the arguments: the plan, and the structure of its result.
+        self._plans: dict[Any, tuple[Plan, Any]] = {}
         self._last: Plan | None = None  # what the latest call ran or recorded
         self._structure: Any = None
 
@@ -95,6 +94,8 @@ class CompiledStep:
         Raises ValueError for arrays of different lengths and a batch_size below 1, TypeError where
         the step does not return a loss.
         """
+        from .data.loader import shuffled
+
         tensors = [_as_argument(i, a) for i, a in enumerate((x,) if y is None else (x, y))]
         count = len(tensors[0]) if tensors[0].ndim else 0
         if any(t.ndim == 0 or len(t) != count for t in tensors):
@@ -108,8 +109,7 @@ class CompiledStep:
         order = None
         if shuffle:
             seed = initial_seed() if seed is None else seed
-            order = np.arange(count)
-            np.random.default_rng(seed if isinstance(seed, tuple) else (seed, 0)).shuffle(order)
+            order = shuffled(count, *(seed if isinstance(seed, tuple) else (seed, 0)))
 
         loss, correct, steps, at = 0.0, 0, 0, 0
         while at < count and not (drop_last and at + batch_size > count):

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ops/conv2d/args.h"
+#include "ops/pool/tile.h"
 #include "ops/unary/tile.h"
 
 namespace fnn::FNN_ISA {
@@ -32,31 +33,7 @@ void activate(const ConvTail& tail, T* z, int64_t n) {
                [&](auto f) { for_vec<T>(0, n, [&](auto at) { at.store(z, f.value(at.load(z), none, none)); }); });
 }
 
-// The cells' numbers, which are small, from lanes as wide as a T.
-template <class T, class At>
-FNN_INLINE void store_cells(At at, uint8_t* p, typename Vec<T>::Mask cells) {
-  for (int i = 0; i < at.count(); ++i) p[at.i + i] = static_cast<uint8_t>(cells[i]);
-}
-template <class T, class At>
-FNN_INLINE typename Vec<T>::Mask load_cells(At at, const uint8_t* p) {
-  typename Vec<T>::Mask cells = {};
-  for (int i = 0; i < at.count(); ++i) cells[i] = p[at.i + i];
-  return cells;
-}
-#if defined(__AVX512F__)
-template <>
-FNN_INLINE void store_cells<float>(Whole<float> at, uint8_t* p, Vec<float>::Mask cells) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p + at.i), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(cells)));
-}
-template <>
-FNN_INLINE Vec<float>::Mask load_cells<float>(Whole<float> at, const uint8_t* p) {
-  return reinterpret_cast<Vec<float>::Mask>(
-      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + at.i))));
-}
-#endif
-
 // Two rows z (2, ow, o) to one of y and cell (ow / 2, o), for `pixels` = ow / 2 outputs.
-// NaN wins, ties go to the first cell, as in max_pool2d.
 template <class T>
 void pool_rows(const ConvTail& tail, const T* z, int64_t row, int64_t pixels, int64_t o, T* y, uint8_t* cell) {
   using Mask = typename Vec<T>::Mask;
@@ -69,12 +46,7 @@ void pool_rows(const ConvTail& tail, const T* z, int64_t row, int64_t pixels, in
         Mask cells = {};
         int number = 0;
         const T* const others[] = {p + o, p + row, p + row + o};
-        for (const T* other : others) {
-          const Vec<T> v = f.value(at.load(other), none, none);
-          const Mask better = (v > best) | ((v != v) & (best == best));
-          best = select(better, v, best);
-          cells = better ? Mask{} + ++number : cells;
-        }
+        for (const T* other : others) keep_larger(f.value(at.load(other), none, none), Mask{} + ++number, best, cells);
         at.store(y + q * o, best);
         store_cells<T>(at, cell + q * o, cells);
       });

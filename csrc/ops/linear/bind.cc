@@ -9,10 +9,6 @@
 namespace fnn {
 namespace {
 
-// The activations whose derivative follows from y are part of the kernel; the others
-// need what went in, and run after it.
-bool fused(UnaryOp op) { return op == UnaryOp::relu || op == UnaryOp::sigmoid || op == UnaryOp::tanh; }
-
 std::optional<UnaryOp> parse_activation(const std::string& name) {
   if (name == "none") return std::nullopt;
   for (const UnaryOp op : {UnaryOp::relu, UnaryOp::sigmoid, UnaryOp::tanh, UnaryOp::gelu, UnaryOp::silu})
@@ -42,7 +38,7 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
   const Tensor x = as_contiguous(flat), b = bias ? as_contiguous(bias) : bias;
   bool transposed;
   const Tensor w = dense_weight(weight, transposed);
-  const bool fuse = act && fused(*act);
+  const bool fuse = act && fusible(*act);  // the others need what went in, and run after the kernel
   const UnaryOp op = fuse ? *act : UnaryOp::neg;
 
   Tensor y = empty({n, out}, x->dtype);

@@ -30,28 +30,6 @@ void zero(Stream& s, T* x, int64_t n) {
   });
 }
 
-// Cell numbers beside the values they belong to: a lane of the value's width each.
-template <class T, class At>
-FNN_INLINE void store_cells(At at, int32_t* p, typename Vec<T>::Mask cells) {
-  for (int i = 0; i < at.count(); ++i) p[at.i + i] = static_cast<int32_t>(cells[i]);
-}
-template <>
-FNN_INLINE void store_cells<float>(Whole<float> at, int32_t* p, Vec<float>::Mask cells) {
-  __builtin_memcpy(p + at.i, &cells, sizeof cells);
-}
-template <class T, class At>
-FNN_INLINE typename Vec<T>::Mask load_cells(At at, const int32_t* p) {
-  typename Vec<T>::Mask cells = {};
-  for (int i = 0; i < at.count(); ++i) cells[i] = p[at.i + i];
-  return cells;
-}
-template <>
-FNN_INLINE Vec<float>::Mask load_cells<float>(Whole<float> at, const int32_t* p) {
-  Vec<float>::Mask cells;
-  __builtin_memcpy(&cells, p + at.i, sizeof cells);
-  return cells;
-}
-
 template <class T>
 void max_pool_fwd(Stream& s, const MaxPoolFwdArgs<T>& a) {
   using Mask = typename Vec<T>::Mask;
@@ -64,10 +42,7 @@ void max_pool_fwd(Stream& s, const MaxPoolFwdArgs<T>& a) {
       Vec<T> best = at.load(image + first * z.c);
       Mask cells = Mask{} + static_cast<typename Vec<T>::Int>(first);
       for_each_cell(z, rows, columns, [&](int64_t offset, int32_t cell) {
-        const Vec<T> x = at.load(image + offset);
-        const Mask better = (x > best) | ((x != x) & (best == best));
-        best = select(better, x, best);
-        cells = better ? Mask{} + cell : cells;
+        keep_larger(at.load(image + offset), Mask{} + cell, best, cells);
       });
       at.store(a.y + out, best);
       store_cells<T>(at, a.index + out, cells);

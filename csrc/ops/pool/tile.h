@@ -1,4 +1,4 @@
-// Where the window of an output lies along one axis.
+// Where the window of an output lies along one axis, and the rule by which max-pooling chooses.
 #pragma once
 
 #include "ops/pool/args.h"
@@ -29,5 +29,46 @@ FNN_INLINE Window window_y(const PoolShape& s, int64_t oy) {
 FNN_INLINE Window window_x(const PoolShape& s, int64_t ox) {
   return window(ox, s.w, s.ow, s.kw, s.stride_w, s.pad_w, s.dilation_w, s.adaptive);
 }
+
+// x, of the given cells, takes the place of what is smaller: NaN wins, ties keep the first.
+template <class T, class Mask = typename Vec<T>::Mask>
+FNN_INLINE void keep_larger(Vec<T> x, Mask cell, Vec<T>& best, Mask& cells) {
+  const Mask better = (x > best) | ((x != x) & (best == best));
+  best = select(better, x, best);
+  cells = better ? cell : cells;
+}
+
+// Cell numbers beside the values they belong to: in memory narrower or wider than a lane.
+template <class T, class At, class Cell>
+FNN_INLINE void store_cells(At at, Cell* p, typename Vec<T>::Mask cells) {
+  for (int i = 0; i < at.count(); ++i) p[at.i + i] = static_cast<Cell>(cells[i]);
+}
+template <class T, class At, class Cell>
+FNN_INLINE typename Vec<T>::Mask load_cells(At at, const Cell* p) {
+  typename Vec<T>::Mask cells = {};
+  for (int i = 0; i < at.count(); ++i) cells[i] = p[at.i + i];
+  return cells;
+}
+template <>
+FNN_INLINE void store_cells<float>(Whole<float> at, int32_t* p, Vec<float>::Mask cells) {
+  __builtin_memcpy(p + at.i, &cells, sizeof cells);
+}
+template <>
+FNN_INLINE Vec<float>::Mask load_cells<float>(Whole<float> at, const int32_t* p) {
+  Vec<float>::Mask cells;
+  __builtin_memcpy(&cells, p + at.i, sizeof cells);
+  return cells;
+}
+#if defined(__AVX512F__)
+template <>
+FNN_INLINE void store_cells<float>(Whole<float> at, uint8_t* p, Vec<float>::Mask cells) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p + at.i), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(cells)));
+}
+template <>
+FNN_INLINE Vec<float>::Mask load_cells<float>(Whole<float> at, const uint8_t* p) {
+  return reinterpret_cast<Vec<float>::Mask>(
+      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + at.i))));
+}
+#endif
 
 }  // namespace fnn::FNN_ISA

@@ -32,6 +32,11 @@ __attribute__((always_inline)) constexpr bool reads_y(UnaryOp op) {
          op == UnaryOp::tanh;
 }
 
+// The activations that other kernels contain: those whose slope reads y alone.
+__attribute__((always_inline)) constexpr bool fusible(UnaryOp op) {
+  return op == UnaryOp::relu || op == UnaryOp::sigmoid || op == UnaryOp::tanh;
+}
+
 // y[i] = f(x[i])
 template <class T>
 struct UnaryFwdArgs {

@@ -87,7 +87,7 @@ FNN_INLINE void with_unary(UnaryOp op, const F& f) {
   }
 }
 
-// The same for the activations that other kernels contain: those whose slope reads y alone.
+// The same for the fusible() ones.
 template <class F>
 FNN_INLINE void with_fusible(UnaryOp op, const F& f) {
   switch (op) {

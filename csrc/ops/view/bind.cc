@@ -1,8 +1,6 @@
 #include "ops/view/op.h"
 
 #include <algorithm>
-#include <cstring>
-#include <utility>
 
 #include "autograd/tape.h"
 #include "core/iterate.h"
@@ -168,27 +166,10 @@ bool is_array(py::handle key) {
 
 py::object getitem(py::handle self, py::handle key) {
   if (is_array(key)) {
-    Tensor index;
-    if (py::isinstance<TensorImpl>(key)) {
-      index = key.cast<Tensor>();
-    } else {
-      if (!py::isinstance<py::list>(key)) refuse_while_recording("an array that is used as an index");
-      const py::array array = py::module_::import("numpy").attr("ascontiguousarray")(key);
-      Observer* const watching = std::exchange(observer, nullptr);  // a list's numbers are constants
-      try {
-        index = from_numpy_or_copy("getitem", array);
-      } catch (...) {
-        observer = watching;
-        throw;
-      }
-      observer = watching;
-      if (observer) {
-        const Tensor constant = empty(index->shape, index->dtype);
-        std::memcpy(constant->raw(), index->raw(), static_cast<size_t>(index->numel()) * itemsize(index->dtype));
-        observer->filled(*constant);
-        index = constant;
-      }
-    }
+    const bool list = py::isinstance<py::list>(key);  // whose numbers are constants
+    if (py::isinstance<py::array>(key)) refuse_while_recording("an array that is used as an index");
+    const Tensor index =
+        list ? constant("getitem", py::module_::import("numpy").attr("asarray")(key)) : key.cast<Tensor>();
     return py::cast(index_select(self.cast<Tensor>(), 0, index));
   }
   return py::cast(index_view(self.cast<Tensor>(), key));

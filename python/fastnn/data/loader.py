@@ -102,9 +102,8 @@ class DataLoader:
         return math.floor(batches) if self.drop_last else math.ceil(batches)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        order = np.arange(len(self.dataset))
-        if self.shuffle:
-            np.random.default_rng((self.seed, self.epoch)).shuffle(order)
+        count = len(self.dataset)
+        order = shuffled(count, self.seed, self.epoch) if self.shuffle else np.arange(count)
         self.epoch += 1
         return self._batches(order)
 
@@ -112,6 +111,13 @@ class DataLoader:
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             index = order[start : start + self.batch_size]
             yield tuple(from_numpy(a) for a in self.dataset.batch(index))
+
+
+def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.intp]:
+    """The numbers below `count` in the order in which that epoch takes the examples."""
+    order = np.arange(count)
+    np.random.default_rng((seed, epoch)).shuffle(order)
+    return order
 
 
 def _checked(a: NDArray[Any]) -> NDArray[Any]:

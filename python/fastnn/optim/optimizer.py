@@ -24,9 +24,10 @@ def _forgetting(name: str) -> Callable[..., Any]:
     return changed
 
 
-for _name in ("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse"):
-    setattr(Parameters, _name, _forgetting(_name))
-for _name in ("__setitem__", "__delitem__", "__iadd__", "__imul__"):
+for _name in (
+    *("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse"),
+    *("__setitem__", "__delitem__", "__iadd__", "__imul__"),
+):
     setattr(Parameters, _name, _forgetting(_name))
 
 
