@@ -5,40 +5,66 @@
 
 namespace fnn::FNN_ISA {
 
-// Interleaves the low or the high halves of two vectors: a0 b0 a1 b1 ...
+// Where transposing stays within 16 bytes: AVX2 interleaves there in one instruction, and
+// crosses its halves in three.
 template <class T>
-FNN_INLINE void zip(Vec<T> a, Vec<T> b, Vec<T>& low, Vec<T>& high) {
-  constexpr int N = Vec<T>::N;
-  using Mask = typename Vec<T>::Mask;
+constexpr int kInterleaved = kVecBytes == 32 ? 16 / static_cast<int>(sizeof(T)) : Vec<T>::N;
+
+template <class T>
+FNN_INLINE Vec<T> shuffled(Vec<T> a, Vec<T> b, const typename Vec<T>::Mask& from) {
 #if defined(__clang__)
-  for (int i = 0; i < N / 2; ++i) {
-    low.v[2 * i] = a.v[i];
-    low.v[2 * i + 1] = b.v[i];
-    high.v[2 * i] = a.v[N / 2 + i];
-    high.v[2 * i + 1] = b.v[N / 2 + i];
-  }
+  Vec<T> y;
+  for (int i = 0; i < Vec<T>::N; ++i) y.v[i] = from[i] < Vec<T>::N ? a.v[from[i]] : b.v[from[i] - Vec<T>::N];
+  return y;
 #else
-  Mask lo, hi;
-  for (int i = 0; i < N / 2; ++i) {
-    lo[2 * i] = i;
-    lo[2 * i + 1] = N + i;
-    hi[2 * i] = N / 2 + i;
-    hi[2 * i + 1] = N + N / 2 + i;
-  }
-  low.v = __builtin_shuffle(a.v, b.v, lo);
-  high.v = __builtin_shuffle(a.v, b.v, hi);
+  return __builtin_shuffle(a.v, b.v, from);
 #endif
 }
 
-// Transposes a square of vectors: log2(N) rounds of interleaving rows i and i + N/2.
+// Interleaves the low or the high halves of two vectors, a0 b0 a1 b1 ..., in each part of kInterleaved.
+template <class T>
+FNN_INLINE void zip(Vec<T> a, Vec<T> b, Vec<T>& low, Vec<T>& high) {
+  constexpr int N = Vec<T>::N, L = kInterleaved<T>;
+  typename Vec<T>::Mask lo, hi;
+  for (int i = 0; i < N; ++i) {
+    lo[i] = i / L * L + i % L / 2 + i % 2 * N;
+    hi[i] = lo[i] + L / 2;
+  }
+  low = shuffled(a, b, lo);
+  high = shuffled(a, b, hi);
+}
+
+// The low halves of a and b, and the high ones.
+template <class T>
+FNN_INLINE void exchange_halves(Vec<T>& a, Vec<T>& b) {
+  constexpr int N = Vec<T>::N;
+  typename Vec<T>::Mask lo, hi;
+  for (int i = 0; i < N; ++i) {
+    lo[i] = i < N / 2 ? i : i + N / 2;
+    hi[i] = lo[i] + N / 2;
+  }
+  const Vec<T> low = shuffled(a, b, lo);
+  b = shuffled(a, b, hi);
+  a = low;
+}
+
+// Transposes a square of vectors: log2(L) rounds of interleaving rows i and i + L/2 of each L.
 template <class T>
 FNN_INLINE void transpose_square(Vec<T> (&r)[Vec<T>::N]) {
-  constexpr int N = Vec<T>::N;
+  constexpr int N = Vec<T>::N, L = kInterleaved<T>;
+  static_assert(N == L || N == 2 * L);
+  if constexpr (N > L) {
+#pragma GCC unroll 8
+    for (int i = 0; i < L; ++i) exchange_halves(r[i], r[i + L]);
+  }
 #pragma GCC unroll 4
-  for (int round = 1; round < N; round *= 2) {
+  for (int round = 1; round < L; round *= 2) {
     Vec<T> next[N];
 #pragma GCC unroll 8
-    for (int i = 0; i < N / 2; ++i) zip(r[i], r[i + N / 2], next[2 * i], next[2 * i + 1]);
+    for (int i = 0; i < N / 2; ++i) {
+      const int from = i / (L / 2) * L + i % (L / 2), to = i / (L / 2) * L + i % (L / 2) * 2;
+      zip(r[from], r[from + L / 2], next[to], next[to + 1]);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < N; ++i) r[i] = next[i];
   }
@@ -102,11 +128,12 @@ FNN_INLINE void pack_row(const T* b, int64_t n, int64_t k, int64_t r, T* y) {
   for (int64_t j = 0; j < W; ++j) last[j] = c + j < n ? b[c + j] : T(0);
 }
 
-// `rows` rows of A as (k, rows): the tile's column layout with lda = rows.
+// `rows` rows of A in the layout they have, close together: (rows, ldy) or (k, ldy).
 template <class T>
-void pack_a_tile(const T* a, int64_t lda, ALayout layout, int64_t k, int rows, T* y) {
-  if (layout == ALayout::rows) return transpose_block(a, lda, rows, k, y, rows);
-  for (int64_t r = 0; r < k; ++r, a += lda, y += rows) for_vec<T>(0, rows, [&](auto at) { at.store(y, at.load(a)); });
+void pack_a_tile(const T* a, int64_t lda, ALayout layout, int64_t k, int64_t rows, T* y, int64_t ldy) {
+  const int64_t lines = layout == ALayout::rows ? rows : k, length = layout == ALayout::rows ? k : rows;
+  for (int64_t r = 0; r < lines; ++r, a += lda, y += ldy)
+    for_vec<T>(0, length, [&](auto at) { at.store(y, at.load(a)); });
 }
 
 }  // namespace fnn::FNN_ISA

@@ -6,7 +6,7 @@ namespace fnn::FNN_ISA {
 namespace {
 
 template <class T, int MR, int NV, ALayout layout>
-void sized_tile(const Tile<T>& t) {
+FNN_INLINE void one_tile(const Tile<T>& t, const T* a, T* c) {
   constexpr int N = Vec<T>::N;
   const int tail = t.cols - (NV - 1) * N;
   Vec<T> acc[MR][NV];
@@ -21,28 +21,33 @@ void sized_tile(const Tile<T>& t) {
     for (int i = 0; i < MR; ++i) acc[i][j] = start;
   }
   for (int i = 0; i < MR; ++i)  // C is written at the end, and has come from afar by then
-    for (int j = 0; j < NV; ++j) __builtin_prefetch(t.c + i * t.ldc + j * N, 1);
-  multiply_tile<T, MR, NV, layout>(t.a, t.lda, t.k, t.b, t.ldb, t.b_padded ? N : tail, acc);
+    for (int j = 0; j < NV * N; j += 64 / sizeof(T)) __builtin_prefetch(c + i * t.ldc + j, 1);
+  multiply_tile<T, MR, NV, layout>(a, t.lda, t.k, t.b, t.ldb, t.b_padded ? N : tail, acc);
   if (t.descent) {
     const Vec<T> rate(*t.descent);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) acc[i][j] = load(t.c + i * t.ldc, j) - rate * acc[i][j];
+      for (int j = 0; j < NV; ++j) acc[i][j] = load(c + i * t.ldc, j) - rate * acc[i][j];
   } else if (t.accumulate) {
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) acc[i][j] += load(t.c + i * t.ldc, j);
+      for (int j = 0; j < NV; ++j) acc[i][j] += load(c + i * t.ldc, j);
   }
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j)
       if (j == NV - 1 && tail != N)
-        acc[i][j].store(t.c + i * t.ldc + j * N, tail);
+        acc[i][j].store(c + i * t.ldc + j * N, tail);
       else
-        acc[i][j].store(t.c + i * t.ldc + j * N);
+        acc[i][j].store(c + i * t.ldc + j * N);
+}
+
+template <class T, int MR, int NV, ALayout layout>
+void sized_tile(const Tile<T>& t) {
+  for (int64_t i = 0; i < t.count; ++i) one_tile<T, MR, NV, layout>(t, t.a + i * t.a_step, t.c + i * t.c_step);
 }
 
 template <class T>

@@ -23,9 +23,11 @@ struct Tile {
   bool b_padded;               // B has whole vectors in every row, so none is loaded in part
   const T* bias;               // (cols) or null
   const T* descent = nullptr;  // if not null, C -= *descent A B
+  // That many tiles, one after the other, each so far behind the one before.
+  int64_t count = 1, a_step = 0, c_step = 0;
 };
 
-// Runs the tile; tile.cc holds the sizes.
+// Runs the tiles; tile.cc holds the sizes.
 template <class T>
 void run_tile(const Tile<T>& t);
 
