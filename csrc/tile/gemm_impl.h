@@ -15,7 +15,7 @@ constexpr int64_t kDepthBytes = 2048;        // of k in one pass, when k is long
 constexpr int64_t kBlockBytes = 4 << 20;     // packed B at once
 constexpr int64_t kChunkBytes = 192 << 10;   // tiles of A at once
 constexpr int64_t kNoPackBytes = 512 << 10;  // a smaller B is read where it lies
-constexpr int64_t kSplitWork = 3 << 19;      // multiply-adds below which a second thread costs more than it brings
+constexpr int64_t kSplitWork = 1 << 19;      // multiply-adds below which a second thread costs more than it brings
 constexpr int64_t kStrip = 8;                // tiles in one call
 
 // A stride that sends every row to the same few sets of the cache.
