@@ -128,12 +128,26 @@ FNN_INLINE void pack_row(const T* b, int64_t n, int64_t k, int64_t r, T* y) {
   for (int64_t j = 0; j < W; ++j) last[j] = c + j < n ? b[c + j] : T(0);
 }
 
-// `rows` rows of A in the layout they have, close together: (rows, ldy) or (k, ldy).
+// `rows` rows of A as (k, rows), the tile's column layout: one stream to read. May write up to
+// a vector beyond.
 template <class T>
-void pack_a_tile(const T* a, int64_t lda, ALayout layout, int64_t k, int64_t rows, T* y, int64_t ldy) {
-  const int64_t lines = layout == ALayout::rows ? rows : k, length = layout == ALayout::rows ? k : rows;
-  for (int64_t r = 0; r < lines; ++r, a += lda, y += ldy)
-    for_vec<T>(0, length, [&](auto at) { at.store(y, at.load(a)); });
+void pack_a_tile(const T* a, int64_t lda, ALayout layout, int64_t k, int64_t rows, T* y) {
+  constexpr int N = Vec<T>::N;
+  if (layout == ALayout::columns) {
+    for (int64_t r = 0; r < k; ++r, a += lda, y += rows) for_vec<T>(0, rows, [&](auto at) { at.store(y, at.load(a)); });
+    return;
+  }
+  if (rows > N) return transpose_block(a, lda, rows, k, y, rows);
+  for_vec<T>(0, k, [&](auto at) {
+    Vec<T> square[N];
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) square[i] = i < rows ? at.load(a + i * lda) : Vec<T>(0);
+    transpose_square(square);
+    T* to = y + at.i * rows;  // whole vectors: what lies behind a column is written after it
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i, to += rows)
+      if (i < at.count()) square[i].store(to);
+  });
 }
 
 }  // namespace fnn::FNN_ISA
