@@ -14,7 +14,7 @@ constexpr int64_t kDepthBytes = 2048;        // of k in one pass, when k is long
 constexpr int64_t kBlockBytes = 4 << 20;     // packed B at once
 constexpr int64_t kChunkBytes = 192 << 10;   // tiles of A at once
 constexpr int64_t kNoPackBytes = 512 << 10;  // a smaller B is read where it lies
-constexpr int64_t kSplitWork = 1 << 19;      // multiply-adds below which a second thread costs more than it brings
+constexpr int64_t kSplitWork = 1 << 18;      // multiply-adds below which a second thread costs more than it brings
 constexpr int64_t kLargeWork = 1 << 24;      // from which threads pack together
 constexpr int64_t kStrip = 8;                // tiles in one call
 
@@ -59,7 +59,7 @@ struct Cut {
     depth = g.k > 0 ? divide_up(g.k, passes) : 1;
     const bool large_a = g.m * g.k * kSize > kNoPackBytes, large_b = g.k * g.n * kSize > kNoPackBytes;
     pack_b = g.b_transposed || (g.m > kMaxRows && large_b) || (g.m > 64 && bad_stride<T>(g.ldb));
-    pack_a = g.n >= 4 * kTileCols<T> && large_a;
+    pack_a = large_a && g.n >= (g.lda * kSize % 2048 == 0 ? 4 : 16) * kTileCols<T>;  // or it costs more than it brings
     tile_rows = even_rows(g.m), tiles = divide_up(g.m, tile_rows), panels = divide_up(g.n, kTileCols<T>);
     tile_size = depth * tile_rows;
     chunk = kChunkBytes / (tile_rows * depth * kSize);
