@@ -18,15 +18,7 @@ void conv2d_fwd(Stream& s, const Conv2dFwdArgs<T>& a) {
   T* packed = static_cast<T*>(s.workspace(z.groups * group_size * sizeof(T) + segments * sizeof(int64_t)));
   int64_t* offsets = reinterpret_cast<int64_t*>(packed + z.groups * group_size);
 
-  parallel_for(s, z.groups * z.kh * z.kw, 8192 / (cg * og + 1) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t g = i / (z.kh * z.kw), at = i % (z.kh * z.kw);
-      const T* w = a.w + g * og * z.ws[0] + at / z.kw * z.ws[2] + at % z.kw * z.ws[3];
-      for (int64_t c = 0; c < cg; ++c)
-        pack_row(w + c * z.ws[1], z.ws[0], og, depth, at * cg + c, packed + g * group_size);
-    }
-  });
-
+  pack_kernel(s, a.w, z, packed);
   const bool padded = z.top || z.left || z.bottom || z.right;
   const int64_t width = z.left + z.w + z.right;
   for (int64_t i = 0; i < segments; ++i) {

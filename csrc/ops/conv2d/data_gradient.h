@@ -1,11 +1,12 @@
-// The gradient of a convolution's input, image by image. Two ways, chosen by their work.
+// The gradient of a convolution's input, image by image. Three ways, chosen by their work.
 // Gathering slides a turned kernel over dy: no additions to memory, but windows that reach
-// over dy's border multiply zeros. Scattering multiplies each pixel of dy by the whole
-// kernel and adds the pieces into dx.
+// over dy's border multiply zeros. Its vectors are of input channels or, where these are
+// few, of a window's numbers. Scattering multiplies each pixel of dy by the whole kernel
+// and adds the pieces into dx.
 #pragma once
 
 #include "core/stream.h"
-#include "ops/conv2d/tile.h"
+#include "ops/conv2d/narrow.h"
 
 namespace fnn::FNN_ISA {
 
@@ -39,19 +40,23 @@ template <class T>
 class DataGradient {
  public:
   explicit DataGradient(const Conv2dBwdArgs<T>& a) : a(a), z(a.s), cg(z.c / z.groups), og(z.o / z.groups) {
-    constexpr int64_t N = Vec<T>::N;
-    const auto lanes = [](int64_t n) { return (n + N - 1) / N * N; };
-    // Multiply-adds of one image, over taps; a piece costs about as much as 8 of them to add.
-    const int64_t gather = z.h * z.w / (z.stride_h * z.stride_w) * og * lanes(cg) * z.kh * z.kw;
-    const int64_t scatter = z.oh * z.ow * (og + 8) * lanes(cg * z.kh * z.kw);
-    gathers_ = gather <= scatter;
+    // Multiply-adds of one image, over taps; a piece costs about as much as 8 of them to add,
+    // and the sum of a vector as much as 4 of vectors.
+    const auto whole = [](int64_t numbers) { return whole_vectors<T>(numbers); };
+    const int64_t inputs = z.h * z.w, taps = z.kh * z.kw, step = z.stride_h * z.stride_w;
+    const int64_t run = runs() ? (z.kw + z.stride_w - 1) / z.stride_w : 1;  // taps that are neighbours in dy
+    const int64_t wide = inputs * og * whole(cg) * taps / step;
+    const int64_t narrow = inputs * cg * (taps * whole(run * og) / (run * step) + 4 * Vec<T>::N);
+    const int64_t scatter = z.oh * z.ow * (og + 8) * whole(cg * taps);
+    narrow_ = narrow < wide;
+    gathers_ = (narrow_ ? narrow : wide) <= scatter;
     reach(z.h, z.oh, vertical(0), top_, bottom_);
     reach(z.w, z.ow, horizontal(0), left_, right_);
   }
 
   // What prepare() fills: the packed kernel and the offsets of its taps.
   int64_t packed_elements() const {
-    return z.groups * (gathers_ ? packed_size<T>(z.kh * z.kw * og, cg) : packed_size<T>(og, z.kh * z.kw * cg)) +
+    return z.groups * (gathers_ ? phase_size(z.kh * z.kw) : packed_size<T>(og, z.kh * z.kw * cg)) +
            z.kh * z.kw * static_cast<int64_t>(sizeof(int64_t) / sizeof(T));
   }
   // What image() needs for itself.
@@ -62,7 +67,7 @@ class DataGradient {
 
   void prepare(Stream& s, T* packed) {
     packed_ = packed;
-    gathers_ ? prepare_gather() : prepare_scatter(s);
+    gathers_ ? prepare_gather(s) : prepare_scatter(s);
   }
   // dx of one image from its dz (oh, ow, o).
   void image(const T* dz, T* dx, T* scratch) const { gathers_ ? gather(dz, dx, scratch) : scatter(dz, dx, scratch); }
@@ -88,29 +93,50 @@ class DataGradient {
       }
   }
 
-  int64_t group_size() const { return packed_size<T>(z.kh * z.kw * og, cg); }
-  int64_t* offsets() const { return reinterpret_cast<int64_t*>(packed_ + z.groups * group_size()); }
+  // Of a group's packed kernel, for some taps.
+  int64_t phase_size(int64_t taps) const {
+    return narrow_ ? taps * whole_vectors<T>(og) * cg : packed_size<T>(taps * og, cg);
+  }
+  T* phase_kernel(int64_t g, int64_t taps_before) const {
+    return packed_ + g * phase_size(z.kh * z.kw) + phase_size(taps_before);
+  }
+  int64_t* offsets() const { return reinterpret_cast<int64_t*>(phase_kernel(z.groups, 0)); }
+  Segments windows(Phase v, Phase h, int64_t taps_before) const {
+    const bool joined = runs() && h.count() > 0;
+    return {offsets() + taps_before, joined ? v.count() : v.count() * h.count(), joined ? h.count() * og : og};
+  }
 
-  // Each phase is a stride-1 convolution over dz with its part of the kernel, turned round:
-  // kx from the last to the first, so that the runs over dz ascend.
-  void prepare_gather() {
+  // f(ky, kx, number) for the taps that a phase sees, kx from the last to the first, so that
+  // the runs over dz ascend.
+  template <class F>
+  void each_tap(Phase v, Phase h, const F& f) const {
+    int64_t tap = 0;
+    for (int64_t ky = 0; ky < z.kh; ++ky)
+      for (int64_t kx = z.kw - 1; v.sees(ky) && kx >= 0; --kx)
+        if (h.sees(kx)) f(ky, kx, tap++);
+  }
+
+  // Each phase is a stride-1 convolution over dz with its part of the kernel, turned round.
+  void prepare_gather(Stream& s) {
     each_phase([&](Phase v, Phase h, int64_t before) {
-      const int64_t depth = v.count() * h.count() * og;
-      int64_t segments = before, tap = 0;
-      for (int64_t ky = 0; ky < z.kh; ++ky) {
-        if (!v.sees(ky)) continue;
-        bool first = true;
-        for (int64_t kx = z.kw - 1; kx >= 0; --kx) {
-          if (!h.sees(kx)) continue;
-          if (first || !runs()) offsets()[segments++] = ((v.shift(ky) + top_) * width() + h.shift(kx) + left_) * z.o;
-          first = false;
-          for (int64_t g = 0; g < z.groups; ++g)
-            for (int64_t o = 0; o < og; ++o)
-              pack_row(a.w + (g * og + o) * z.ws[0] + ky * z.ws[2] + kx * z.ws[3], z.ws[1], cg, depth, tap * og + o,
-                       packed_ + g * group_size() + packed_size<T>(before * og, cg));
-          ++tap;
-        }
-      }
+      const int64_t run = runs() && h.count() > 0 ? h.count() : 1;
+      each_tap(v, h, [&](int64_t ky, int64_t kx, int64_t tap) {
+        if (tap % run == 0)
+          offsets()[before + tap / run] = ((v.shift(ky) + top_) * width() + h.shift(kx) + left_) * z.o;
+      });
+    });
+    parallel_for(s, z.groups * og, 8192 / (z.kh * z.kw * cg + 1) + 1, [&](int64_t begin, int64_t end) {
+      each_phase([&](Phase v, Phase h, int64_t before) {
+        const Segments k = windows(v, h, before);
+        each_tap(v, h, [&](int64_t ky, int64_t kx, int64_t tap) {
+          for (int64_t i = begin; i < end; ++i) {
+            const int64_t at = tap * og + i % og;
+            const T* w = a.w + i * z.ws[0] + ky * z.ws[2] + kx * z.ws[3];
+            T* kernel = phase_kernel(i / og, before);
+            narrow_ ? pack_narrow(w, z.ws[1], cg, k, at, kernel) : pack_row(w, z.ws[1], cg, k.count * k.length, at, kernel);
+          }
+        });
+      });
     });
   }
 
@@ -120,13 +146,21 @@ class DataGradient {
       dz = scratch;
     }
     each_phase([&](Phase v, Phase h, int64_t before) {
-      const int64_t across = h.count();
-      const Segments k{offsets() + before, runs() && across > 0 ? v.count() : v.count() * across,
-                       runs() ? across * og : og};
-      for (int64_t g = 0; g < z.groups; ++g)
-        slide(Slide<T>{dz + g * og, width() * z.o, z.o, k, packed_ + g * group_size() + packed_size<T>(before * og, cg),
-                       nullptr, dx + (v.phase * z.w + h.phase) * z.c + g * cg, z.stride_h * z.w * z.c, z.stride_w * z.c,
-                       v.inputs(z.h), h.inputs(z.w), cg});
+      for (int64_t g = 0; g < z.groups; ++g) {
+        const Slide<T> part{dz + g * og,
+                            width() * z.o,
+                            z.o,
+                            windows(v, h, before),
+                            phase_kernel(g, before),
+                            nullptr,
+                            dx + (v.phase * z.w + h.phase) * z.c + g * cg,
+                            z.stride_h * z.w * z.c,
+                            z.stride_w * z.c,
+                            v.inputs(z.h),
+                            h.inputs(z.w),
+                            cg};
+        narrow_ ? slide_narrow(part) : slide(part);
+      }
     });
   }
 
@@ -200,7 +234,7 @@ class DataGradient {
   const Conv2dBwdArgs<T>& a;
   const ConvShape& z;
   const int64_t cg, og;
-  bool gathers_;
+  bool gathers_, narrow_;
   int64_t top_, bottom_, left_, right_;  // of dz, where windows reach over it
   T* packed_ = nullptr;
 };

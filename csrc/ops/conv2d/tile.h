@@ -4,6 +4,7 @@
 // never built. Forward and backward-data differ only in what they slide over what.
 #pragma once
 
+#include "core/stream.h"
 #include "ops/conv2d/args.h"
 #include "tile/pack.h"
 
@@ -78,6 +79,25 @@ FNN_INLINE void pack_row(const T* w, int64_t stride, int64_t channels, int64_t d
 template <class T>
 FNN_INLINE int64_t packed_size(int64_t depth, int64_t channels) {
   return depth * ((channels + kTileCols<T> - 1) / kTileCols<T>)*kTileCols<T>;
+}
+
+// The forward kernels of all groups: rows (ky, kx, c), columns o. A panel is packed in the
+// order in which PyTorch's layout has its weights, so that what one line of the cache holds
+// is used at once.
+template <class T>
+void pack_kernel(Stream& s, const T* w, const ConvShape& z, T* packed) {
+  constexpr int W = kTileCols<T>;
+  const int64_t cg = z.c / z.groups, og = z.o / z.groups, taps = z.kh * z.kw, depth = taps * cg;
+  const int64_t panels = (og + W - 1) / W;
+  parallel_for(s, z.groups * panels * cg, 8192 / (taps * W + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t panel = i / cg, c = i % cg, o = panel % panels * W, n = og - o < W ? og - o : W;
+      const T* from = w + (panel / panels * og + o) * z.ws[0] + c * z.ws[1];
+      for (int64_t tap = 0; tap < taps; ++tap)
+        pack_row(from + tap / z.kw * z.ws[2] + tap % z.kw * z.ws[3], z.ws[0], n, depth, tap * cg + c,
+                 packed + panel * depth * W);
+    }
+  });
 }
 
 }  // namespace fnn::FNN_ISA

@@ -14,7 +14,8 @@ class WeightGradient {
   int64_t elements() const { return z.kh * z.kw * z.c * og; }  // of one sum: (groups, kh, kw, cg, og)
   int64_t image_elements() const { return (z.top + z.h + z.bottom) * width() * z.c; }
   bool padded() const { return z.top || z.left || z.bottom || z.right; }
-  int64_t scratch_elements(int64_t images) const { return padded() ? images * image_elements() : 0; }
+  // What add() needs for itself.
+  int64_t scratch_elements(int64_t images) const { return x_elements(images) + dz_elements(images * z.oh * z.ow); }
 
   // Where the windows of output row r begin in image i of several.
   void offsets(int64_t images, int64_t rows, int64_t* offsets) const {
@@ -34,6 +35,16 @@ class WeightGradient {
                  scratch + i * image_elements());
       x = scratch;
     }
+    // dz in panels, where its rows are longer than one: they would share few sets of the cache.
+    const int64_t pixels = images * rows * z.ow;
+    const T* b = dz;
+    if (packs()) {
+      T* panels = scratch + x_elements(images);
+      for (int64_t g = 0; g < z.groups; ++g)
+        for (int64_t i = 0; i < pixels; ++i)
+          pack_row(dz + i * z.o + g * og, og, pixels, i, panels + g * packed_size<T>(pixels, og));
+      b = panels;
+    }
     x += row * z.stride_h * width() * z.c;
     // Rows of a block: a whole kernel row where its pixels touch, else one tap of one group.
     const bool runs = z.groups == 1 && z.dilation_w == 1;
@@ -50,9 +61,9 @@ class WeightGradient {
           t.lda = z.stride_w * z.c;
           t.layout = ALayout::columns;
           t.k = {offsets, images * rows, z.ow};
-          t.b = dz + g * og + p;
-          t.ldb = z.o;
-          t.b_padded = false;
+          t.b = packs() ? b + g * packed_size<T>(pixels, og) + p * pixels : b + g * og + p;
+          t.ldb = packs() ? W : z.o;
+          t.b_padded = packs();
           t.c = sum + (block * block_rows + r) * og + p;
           t.ldc = og;
           t.rows = static_cast<int>(block_rows - r < step ? block_rows - r : step);
@@ -81,6 +92,9 @@ class WeightGradient {
 
  private:
   int64_t width() const { return z.left + z.w + z.right; }
+  bool packs() const { return og > kTileCols<T>; }
+  int64_t x_elements(int64_t images) const { return padded() ? (images * image_elements() + 15) / 16 * 16 : 0; }
+  int64_t dz_elements(int64_t pixels) const { return packs() ? z.groups * packed_size<T>(pixels, og) : 0; }
 
   const Conv2dBwdArgs<T>& a;
   const ConvShape& z;
