@@ -24,30 +24,38 @@ struct Slide {
   int64_t rows, pixels, channels;
 };
 
+// B's panels are taken a few at a time, as many as stay in the second-level cache, so that
+// the windows are read and dst written in long runs.
 template <class T>
 void slide(const Slide<T>& a) {
   constexpr int W = kTileCols<T>;
+  constexpr int64_t kBlock = (128 << 10) / static_cast<int64_t>(sizeof(T));
   const int step = even_rows(a.pixels);
-  const int64_t depth = a.k.count * a.k.length;
-  for (int64_t p = 0; p * W < a.channels; ++p)
+  const int64_t panel = a.k.count * a.k.length * W, fit = kBlock / (panel + 1), block = (fit > 1 ? fit : 1) * W;
+  Tile<T> t;
+  t.lda = a.src_pixel;
+  t.layout = ALayout::rows;
+  t.k = a.k;
+  t.ldb = W;
+  t.b_padded = true;
+  t.ldc = a.dst_pixel;
+  t.accumulate = false;
+  for (int64_t first = 0; first < a.channels; first += block) {
+    const int64_t last = a.channels - first < block ? a.channels : first + block;
     for (int64_t r = 0; r < a.rows; ++r)
       for (int64_t q = 0; q < a.pixels; q += step) {
-        Tile<T> t;
+        T* dst = a.dst + r * a.dst_row + q * a.dst_pixel;
         t.a = a.src + r * a.src_row + q * a.src_pixel;
-        t.lda = a.src_pixel;
-        t.layout = ALayout::rows;
-        t.k = a.k;
-        t.b = a.packed + p * depth * W;
-        t.ldb = W;
-        t.b_padded = true;
-        t.c = a.dst + r * a.dst_row + q * a.dst_pixel + p * W;
-        t.ldc = a.dst_pixel;
         t.rows = static_cast<int>(a.pixels - q < step ? a.pixels - q : step);
-        t.cols = static_cast<int>(a.channels - p * W < W ? a.channels - p * W : W);
-        t.accumulate = false;
-        t.bias = a.bias ? a.bias + p * W : nullptr;
-        run_tile(t);
+        for (int64_t c = first; c < last; c += W) {
+          t.b = a.packed + c / W * panel;
+          t.c = dst + c;
+          t.cols = static_cast<int>(a.channels - c < W ? a.channels - c : W);
+          t.bias = a.bias ? a.bias + c : nullptr;
+          run_tile(t);
+        }
       }
+  }
 }
 
 // Rows [y0, y1) of an image (h, w, c), which may begin above and end below it, with
