@@ -32,8 +32,8 @@ constexpr int kTileCols = kMaxVecs * Vec<T>::N;
 
 // `tail` elements of B's last vector exist (Vec::N when all do).
 template <class T, int MR, int NV, ALayout layout>
-FNN_INLINE void multiply_tile(const T* a, int64_t lda, const Segments& k, const T* b, int64_t ldb, int tail,
-                              Vec<T> (&acc)[MR][NV]) {
+FNN_INLINE void multiply_tile(const T* a, int64_t lda, const Segments& k, const T* b, int64_t ldb, int64_t b_skip,
+                              int tail, Vec<T> (&acc)[MR][NV]) {
   constexpr int N = Vec<T>::N;
   for (int64_t s = 0; s < k.count; ++s) {
     const T* p = a + k.offset[s];
@@ -73,6 +73,7 @@ FNN_INLINE void multiply_tile(const T* a, int64_t lda, const Segments& k, const 
 #pragma GCC unroll 2
       for (int64_t kk = 0; kk < k.length; ++kk) step(kk, Yes{});
     }
+    b += b_skip;
   }
 }
 

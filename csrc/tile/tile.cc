@@ -22,7 +22,7 @@ FNN_INLINE void one_tile(const Tile<T>& t, const T* a, T* c) {
   }
   for (int i = 0; i < MR; ++i)  // C is written at the end, and has come from afar by then
     for (int j = 0; j < NV * N; j += 64 / sizeof(T)) __builtin_prefetch(c + i * t.ldc + j, 1);
-  multiply_tile<T, MR, NV, layout>(a, t.lda, t.k, t.b, t.ldb, t.b_padded ? N : tail, acc);
+  multiply_tile<T, MR, NV, layout>(a, t.lda, t.k, t.b, t.ldb, t.b_skip, t.b_padded ? N : tail, acc);
   if (t.descent) {
     const Vec<T> rate(*t.descent);
 #pragma GCC unroll 16

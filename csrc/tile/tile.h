@@ -22,6 +22,7 @@ struct Tile {
   bool accumulate;             // start from C
   bool b_padded;               // B has whole vectors in every row, so none is loaded in part
   const T* bias;               // (cols) or null
+  int64_t b_skip = 0;          // added to ldb from one segment of k to the next
   const T* descent = nullptr;  // if not null, C -= *descent A B
   // That many tiles, one after the other, each so far behind the one before.
   int64_t count = 1, a_step = 0, c_step = 0;

@@ -1,5 +1,6 @@
 #include "core/stream.h"
 #include "ops/conv2d/data_gradient.h"
+#include "ops/conv2d/planar.h"
 #include "ops/conv2d/tail.h"
 #include "ops/conv2d/tile.h"
 #include "ops/conv2d/weight_gradient.h"
@@ -12,19 +13,21 @@ void conv2d_fwd(Stream& s, const Conv2dFwdArgs<T>& a) {
   const ConvShape& z = a.s;
   const int64_t cg = z.c / z.groups, og = z.o / z.groups, depth = z.kh * z.kw * cg;
   const int64_t group_size = packed_size<T>(depth, og);
+  const bool planar = suits_planar<T>(z);
   // A window row is one run where its pixels touch: undilated, all channels.
   const bool runs = z.groups == 1 && z.dilation_w == 1;
-  const int64_t segments = runs ? z.kh : z.kh * z.kw;
+  const int64_t segments = planar ? z.kh * z.c : runs ? z.kh : z.kh * z.kw;
   T* packed = static_cast<T*>(s.workspace(z.groups * group_size * sizeof(T) + segments * sizeof(int64_t)));
   int64_t* offsets = reinterpret_cast<int64_t*>(packed + z.groups * group_size);
+  planar ? pack_planar(a.w, z, packed) : pack_kernel(s, a.w, z, packed);
 
-  pack_kernel(s, a.w, z, packed);
   const bool padded = z.top || z.left || z.bottom || z.right;
   const int64_t width = z.left + z.w + z.right;
   for (int64_t i = 0; i < segments; ++i) {
     const int64_t ky = runs ? i : i / z.kw, kx = runs ? 0 : i % z.kw;
-    offsets[i] = (ky * z.dilation_h * width + kx * z.dilation_w) * z.c;
+    offsets[i] = planar ? i * z.kw * even_rows(z.o) : (ky * z.dilation_h * width + kx * z.dilation_w) * z.c;
   }
+  const Segments k{offsets, segments, planar ? z.kw : runs ? z.kw * z.c : cg};
 
   // An image a task, or part of one when there are few images.
   const int64_t out_rows = a.tail.pool ? z.oh / 2 * 2 : z.oh, out_pixels = a.tail.pool ? z.ow / 2 * 2 : z.ow;
@@ -40,30 +43,39 @@ void conv2d_fwd(Stream& s, const Conv2dFwdArgs<T>& a) {
       const T* src = a.x + (n * z.h + row * z.stride_h) * z.w * z.c;
       const int64_t y0 = row * z.stride_h - z.top;
       const int64_t y1 = y0 + (rows - 1) * z.stride_h + (z.kh - 1) * z.dilation_h + 1;
-      const int64_t padded_size = padded ? (y1 - y0) * width * z.c : 0;
+      const int64_t x_size = (y1 - y0) * width * z.c, padded_size = padded ? x_size : 0;
+      const int64_t split_size = planar && z.c > 1 ? x_size : 0;
       // A tail works on strips of rows that stay in the cache.
-      const int64_t strip = a.tail.empty() ? rows : a.tail.pool ? 2 : 1;
-      T* scratch =
-          static_cast<T*>(Stream::thread_workspace((padded_size + (a.tail.pool ? 2 * z.ow * z.o : 0)) * sizeof(T) + 1));
+      const int64_t strip = a.tail.empty() ? rows : a.tail.pool ? 2 : 1, strip_size = a.tail.pool ? 2 * z.ow * z.o : 0;
+      const int64_t planes_size = planar ? z.o * whole_vectors<T>(z.ow) : 0;
+      T* scratch = static_cast<T*>(
+          Stream::thread_workspace((padded_size + split_size + strip_size + planes_size) * sizeof(T) + 1));
+      T *split = scratch + padded_size, *z_rows = split + split_size, *planes = z_rows + strip_size;
       if (padded) {
         pad_rows(a.x + n * z.h * z.w * z.c, z.h, z.w, z.c, y0, y1, z.left, z.right, scratch);
         src = scratch;
       }
+      if (split_size) {
+        split_channels(src, y1 - y0, width, z.c, split);
+        src = split;
+      }
       for (int64_t r = 0; r < rows; r += strip) {
-        T* dst = a.tail.pool ? scratch + padded_size : a.y + (n * z.oh + row + r) * z.ow * z.o;
-        for (int64_t g = 0; g < z.groups; ++g)
-          slide(Slide<T>{src + r * z.stride_h * width * z.c + g * cg,
-                         z.stride_h * width * z.c,
-                         z.stride_w * z.c,
-                         {offsets, segments, runs ? z.kw * z.c : cg},
-                         packed + g * group_size,
-                         a.b ? a.b + g * og : nullptr,
-                         dst + g * og,
-                         z.ow * z.o,
-                         z.o,
-                         strip,
-                         out_pixels,
-                         og});
+        T* dst = a.tail.pool ? z_rows : a.y + (n * z.oh + row + r) * z.ow * z.o;
+        for (int64_t g = 0; g < z.groups; ++g) {
+          const Slide<T> part{src + r * z.stride_h * width * z.c + g * cg,
+                              z.stride_h * width * z.c,
+                              z.stride_w * z.c,
+                              k,
+                              packed + g * group_size,
+                              a.b ? a.b + g * og : nullptr,
+                              dst + g * og,
+                              z.ow * z.o,
+                              z.o,
+                              strip,
+                              out_pixels,
+                              og};
+          planar ? slide_planar(part, z, width, planes) : slide(part);
+        }
         if (a.tail.pool) {
           const int64_t at = (n * (z.oh / 2) + (row + r) / 2) * (z.ow / 2) * z.o;
           pool_rows(a.tail, dst, z.ow * z.o, z.ow / 2, z.o, a.y + at, a.cell + at);

@@ -133,7 +133,8 @@ class DataGradient {
             const int64_t at = tap * og + i % og;
             const T* w = a.w + i * z.ws[0] + ky * z.ws[2] + kx * z.ws[3];
             T* kernel = phase_kernel(i / og, before);
-            narrow_ ? pack_narrow(w, z.ws[1], cg, k, at, kernel) : pack_row(w, z.ws[1], cg, k.count * k.length, at, kernel);
+            narrow_ ? pack_narrow(w, z.ws[1], cg, k, at, kernel)
+                    : pack_row(w, z.ws[1], cg, k.count * k.length, at, kernel);
           }
         });
       });

@@ -16,13 +16,6 @@ constexpr int narrow_pixels(int channels) {
   return pixels;
 }
 
-// Numbers of a run in whole vectors.
-template <class T>
-FNN_INLINE int64_t whole_vectors(int64_t length) {
-  constexpr int N = Vec<T>::N;
-  return (length + N - 1) / N * N;
-}
-
 // Number k of a window from all channels' kernels, `stride` apart. The last number of a run
 // fills its vector with zeros.
 template <class T>

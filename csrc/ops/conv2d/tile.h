@@ -58,6 +58,13 @@ void slide(const Slide<T>& a) {
   }
 }
 
+// Room for a run of numbers in whole vectors.
+template <class T>
+FNN_INLINE int64_t whole_vectors(int64_t length) {
+  constexpr int N = Vec<T>::N;
+  return (length + N - 1) / N * N;
+}
+
 // Rows [y0, y1) of an image (h, w, c), which may begin above and end below it, with
 // `left` and `right` zero pixels beside each.
 template <class T>
