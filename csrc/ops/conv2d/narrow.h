@@ -33,8 +33,16 @@ FNN_INLINE void pack_narrow(const T* w, int64_t stride, int64_t channels, const 
 // and i + half to each other, their lanes taking turns.
 template <class T>
 FNN_INLINE Vec<T> sums_of(Vec<T> (&r)[Vec<T>::N]) {
+  constexpr int N = Vec<T>::N, L = kInterleaved<T>;
+  if constexpr (N > L) {
+#pragma GCC unroll 8
+    for (int i = 0; i < L; ++i) {
+      exchange_halves(r[i], r[i + L]);
+      r[i] += r[i + L];
+    }
+  }
 #pragma GCC unroll 4
-  for (int half = Vec<T>::N / 2; half > 0; half /= 2)
+  for (int half = L / 2; half > 0; half /= 2)
 #pragma GCC unroll 8
     for (int i = 0; i < half; ++i) {
       Vec<T> low, high;
