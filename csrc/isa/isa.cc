@@ -57,8 +57,13 @@ const std::vector<Isa>& instruction_sets() {
     return std::vector<Isa>{
         {"generic", true, &generic::table},
 #if FNN_X86_KERNELS
+#if defined(FNN_EMULATE_AVX512)
+        {"avx512-emulated", f.avx2, &avx512::table},  // slow: for those who ask for it by name
+#endif
         {"avx2", f.avx2, &avx2::table},
+#if !defined(FNN_EMULATE_AVX512)
         {"avx512", f.avx512, &avx512::table},
+#endif
 #endif
     };
   }();

@@ -15,7 +15,7 @@ struct Isa {
   const KernelTable* table;
 };
 
-// All that were compiled in, plainest first.
+// All that were compiled in, slowest first.
 const std::vector<Isa>& instruction_sets();
 const Isa& chosen_isa();
 // Reads FASTNN_ISA; raises a ValueError listing the valid names. Called once, at import.

@@ -16,7 +16,9 @@
 
 namespace fnn::FNN_ISA {
 
-#if defined(__AVX512F__)
+// FNN_EMULATE_AVX512: the vectors and tiles of AVX-512, which the compiler takes apart for the
+// processor at hand. Slow; for tests on machines that have no AVX-512.
+#if defined(__AVX512F__) || defined(FNN_EMULATE_AVX512)
 constexpr int kVecBytes = 64;
 #elif defined(__AVX2__)
 constexpr int kVecBytes = 32;
@@ -114,7 +116,7 @@ FNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
 FNN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
   return Vec<double>::Raw(_mm512_fmadd_pd(__m512d(a.v), __m512d(b.v), __m512d(c.v)));
 }
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) && !defined(FNN_EMULATE_AVX512)
 FNN_INLINE __m256i lanes(float, int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
@@ -181,10 +183,26 @@ FNN_INLINE Vec<T> sqrt(Vec<T> x) {
   for (int i = 0; i < Vec<T>::N; ++i) x.v[i] = sizeof(T) == 4 ? __builtin_sqrtf(x.v[i]) : __builtin_sqrt(x.v[i]);
   return x;
 }
+#if defined(FNN_EMULATE_AVX512)  // one rounding, as the real one
+FNN_INLINE __m256 half_fma(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
+FNN_INLINE __m256d half_fma(__m256d a, __m256d b, __m256d c) { return _mm256_fmadd_pd(a, b, c); }
+template <class T>
+FNN_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+  typedef T Half __attribute__((vector_size(32)));
+  Half x[2], y[2], z[2];
+  __builtin_memcpy(x, &a.v, sizeof x);
+  __builtin_memcpy(y, &b.v, sizeof y);
+  __builtin_memcpy(z, &c.v, sizeof z);
+  for (int i = 0; i < 2; ++i) z[i] = half_fma(x[i], y[i], z[i]);
+  __builtin_memcpy(&c.v, z, sizeof z);
+  return c;
+}
+#else
 template <class T>
 FNN_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
   return a * b + c;
 }
+#endif
 #endif
 
 FNN_INLINE float sqrt(float x) { return __builtin_sqrtf(x); }

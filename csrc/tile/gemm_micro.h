@@ -19,13 +19,8 @@ struct Segments {
   int64_t count, length;
 };
 
-#if defined(__AVX512F__)
-constexpr int kMaxRows = 14, kMaxVecs = 2;  // 28 sums, 2 rows of B, 1 element of A: 31 of 32 registers
-#elif defined(__AVX2__)
-constexpr int kMaxRows = 6, kMaxVecs = 2;  // 12 + 2 + 1 of 16
-#else
-constexpr int kMaxRows = 6, kMaxVecs = 2;
-#endif
+// Sums, 2 rows of B and 1 element of A: 31 of AVX-512's 32 registers, 15 of 16 elsewhere.
+constexpr int kMaxRows = kVecBytes == 64 ? 14 : 6, kMaxVecs = 2;
 
 template <class T>
 constexpr int kTileCols = kMaxVecs * Vec<T>::N;
