@@ -47,6 +47,22 @@ ODD: dict[str, Callable] = {
     "one kernel already": lambda m, x: m.c(F.relu(F.linear(x, m.a.weight, m.a.bias, "tanh"))),
     "transposed weight": lambda m, x: m.c(F.relu(F.linear(F.relu(x @ m.b.weight), m.a.weight.T))),
     "reshaped": lambda m, x: m.c(F.relu(m.a(x).reshape(2, -1)).reshape(-1, 12)),
+    "gelu": lambda m, x: m.c(F.gelu(m.b(F.gelu(m.a(x))))),
+    "gelu by tanh": lambda m, x: m.c(F.gelu(m.b(F.gelu(m.a(x), "tanh")), "tanh")),
+    "silu": lambda m, x: m.c(F.silu(m.b(F.silu(m.a(x))))),
+    "gelu, sum used twice": lambda m, x: m.c(F.gelu(h := m.a(x)) + h),
+    "gelu, used twice": lambda m, x: m.c(m.b(h := F.gelu(m.a(x))) * h),
+    "two activations of one sum, one of them gelu": lambda m, x: m.c(
+        F.gelu(h := m.a(x)) * F.relu(h)
+    ),
+    "gelu of relu": lambda m, x: m.c(F.gelu(F.relu(m.a(x)))),
+    "gelu of a parameter": lambda m, x: F.linear(F.gelu(m.a(x)), F.gelu(m.c.weight)),
+    "gelu of the weight, times the weight": lambda m, x: m.c(
+        F.linear(x @ F.gelu(m.b.weight), m.b.weight)
+    ),
+    "gelu, detached": lambda m, x: m.c(F.gelu(m.a(x).detach())),
+    "gelu, reshaped": lambda m, x: m.c(F.gelu(m.a(x).reshape(2, -1)).reshape(-1, 12)),
+    "gelu in one kernel": lambda m, x: m.c(F.silu(F.linear(x, m.a.weight, m.a.bias, "gelu"))),
     "more dimensions": lambda m, x: m.c(F.relu(m.a(x.reshape(2, -1, 12)))).reshape(-1, 5),
     "vectors": lambda m, x: m.c(F.relu(m.a(x))) + m.c(F.relu(m.a(x[0]))),
     "dropout twice": lambda m, x: m.c(F.dropout(h := F.relu(m.a(x)), 0.2) + F.dropout(h, 0.2)),
@@ -74,6 +90,37 @@ def test_odd_networks(name: str, kind: type):
         step = compile(training_step(model, opt, loss))
         losses = [step(x, y) for x, y in examples(6, 8, 12)]
         return losses, model.state_dict(), opt.state_dict()
+
+    same_bits(train)
+
+
+@pytest.mark.parametrize("activation", ["ReLU", "GELU", "SiLU"])
+def test_activations_of_dense_layers_are_part_of_them(activation: str):
+    model = nn.Sequential(nn.Linear(12, 12), getattr(nn, activation)(), nn.Linear(12, 5))
+    train = fn.compile(training_step(model, optim.SGD(model.parameters(), lr=0.1)))
+    infer = fn.compile(lambda x: model(x))
+    x, y = examples(1, 6, 12)[0]
+    train(x, y)
+    with fn.no_grad():
+        infer(x)
+    for step in (train, infer):
+        assert "linear_fwd + activation" in step.plan()
+        assert "unary" not in step.plan()
+
+
+def test_a_sum_changed_before_its_activation():
+    def train(compile):
+        layer = nn.Linear(12, 12)
+
+        @compile
+        @fn.no_grad()
+        def step(x):
+            h = layer(x)
+            first = h * 1
+            h[1:].mul_(0.5)
+            return F.gelu(h), F.relu(h), first, h
+
+        return [step(x) for x, _ in examples(3, 6, 12)]
 
     same_bits(train)
 

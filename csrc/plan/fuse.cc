@@ -56,6 +56,14 @@ class Fuser {
     return false;
   }
 
+  // Whether an op from `first` to `last`, these left out, uses the block, or writes to it.
+  bool touched_between(const Op& first, const Op& last, int block, bool writes_only) const {
+    for (const Op* op = &first + 1; op < &last; ++op)
+      for (const Access& a : op->accesses())
+        if (memory_(a.address()) == block && (a.writes || !writes_only)) return true;
+    return false;
+  }
+
   // The op that writes exactly to p, before `reader`.
   Op* writer_of(const void* p, const Op& reader) const {
     for (Op* op = const_cast<Op*>(&reader); op-- != ops_.data();)
@@ -90,10 +98,14 @@ class Fuser {
       Op* before = writer_of(act.x, op);
       auto* linear = before ? before->as<kernel::linear_fwd, LinearFwdArgs, T>() : nullptr;
       if (!linear || linear->has_activation || linear->n * linear->out != act.n) return;
-      if (!fusible(act.op)) return note("linear_fwd", op, "its backward reads the sum itself");
-      if (!between(act.x, {before, &op})) return note("linear_fwd", op, "the sum is used elsewhere too");
+      if (!fusible_in_linear(act.op)) return note("linear_fwd", op, "not an activation that it contains");
+      const bool alone = between(act.x, {before, &op});
+      if (!alone && (reads_y(act.op) || act.y == act.x || touched_between(*before, op, memory_(act.x), true) ||
+                     touched_between(*before, op, memory_(act.y), false)))
+        return note("linear_fwd", op, "the sum is used elsewhere too");
       linear->has_activation = true;
       linear->activation = act.op;
+      linear->z = alone ? nullptr : linear->y;
       linear->y = act.y;
       notes_.push_back("linear_fwd + activation");
       remove(op);
@@ -104,13 +116,14 @@ class Fuser {
   template <class T>
   void activation_gradient() {
     each<kernel::unary_bwd, UnaryBwdArgs, T>([&](UnaryBwdArgs<T>& act, Op& op) {
-      if (!fusible(act.op)) return;
+      if (!fusible_in_linear(act.op)) return;
       Op* before = writer_of(act.dy, op);
       if (auto* linear = before ? before->as<kernel::linear_bwd, LinearBwdArgs, T>() : nullptr;
-          linear && linear->dx == act.dy && linear->x == act.xy && linear->n * linear->in == act.n &&
-          !linear->has_input_activation && between(act.dy, {before, &op})) {
+          linear && linear->dx == act.dy && linear->n * linear->in == act.n && !linear->has_input_activation &&
+          between(act.dy, {before, &op}) && !touched_between(*before, op, memory_(act.xy), true)) {
         linear->has_input_activation = true;
         linear->input_activation = act.op;
+        linear->input_xz = act.xy;
         linear->dx = act.dx;
         notes_.push_back("linear_bwd + slope of the activation before it");
         return remove(op);
@@ -121,7 +134,7 @@ class Fuser {
         if (!between(act.dx, {&op, after})) return;
         linear->has_activation = true;
         linear->activation = act.op;
-        linear->y = act.xy;
+        linear->yz = act.xy;
         linear->dy = act.dy;
         linear->g = act.dx;
         notes_.push_back("slope of the activation + linear_bwd");

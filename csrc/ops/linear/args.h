@@ -8,7 +8,7 @@
 
 namespace fnn {
 
-// y = act(x w^T + b)
+// y = act(z), z = x w^T + b
 template <class T>
 struct LinearFwdArgs {
   int64_t n, in, out;
@@ -16,15 +16,17 @@ struct LinearFwdArgs {
   const T* w;  // (out, in), or (in, out) when w_transposed
   bool w_transposed;
   const T* b;  // (out) or null
+  T* z;        // (n, out), or null where nobody will read it; not used without an activation
   T* y;        // (n, out)
   bool has_activation;
-  UnaryOp activation;  // one whose slope is computed from y
+  UnaryOp activation;
 
   template <class V>
   void visit(V& v) {
     v.in(x, n * in);
     v.in(w, out * in);
     v.in(b, out);
+    if (has_activation) v.out(z, n * out);
     v.out(y, n * out);
   }
   double flops() const { return 2.0 * n * in * out; }
@@ -45,14 +47,14 @@ struct FusedUpdate {
   T *w_state[3], *b_state[3];  // laid out as they are, or null
 };
 
-// With g = dy act'(y):  dx = g w,  dw = g^T x,  db = column sums of g.
+// With g = dy act'(z):  dx = g w,  dw = g^T x,  db = column sums of g.
 template <class T>
 struct LinearBwdArgs {
   int64_t n, in, out;
   const T* x;  // (n, in)
   const T* w;  // (out, in), or (in, out) when w_transposed
   bool w_transposed;
-  const T* y;   // (n, out); read with an activation only
+  const T* yz;  // (n, out): y, or z where the slope of the activation does not read y; or null
   const T* dy;  // (n, out)
   T* g;         // (n, out) scratch; null without an activation
   T* dx;        // (n, in) or null
@@ -60,9 +62,10 @@ struct LinearBwdArgs {
   T* db;        // (out) or null
   bool has_activation;
   UnaryOp activation;
-  // In plans only: x = act(z), and dx stands for dz = dx act'(x).
+  // In plans only: x came out of an activation, and dx is the gradient of what went in.
   bool has_input_activation;
   UnaryOp input_activation;
+  const T* input_xz;  // (n, in): x or what went in, as its slope reads
   FusedUpdate<T> update;
 
   FNN_INLINE bool updates() const { return update.kind != FusedRule::none; }
@@ -71,7 +74,8 @@ struct LinearBwdArgs {
   void visit(V& v) {
     v.in(x, n * in);
     v.in(w, out * in);
-    if (has_activation) v.in(y, n * out);
+    if (has_activation) v.in(yz, n * out);
+    if (has_input_activation) v.in(input_xz, n * in);
     v.in(dy, n * out);
     v.out(g, n * out);
     v.out(dx, n * in);

@@ -38,24 +38,25 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
   const Tensor x = as_contiguous(flat), b = bias ? as_contiguous(bias) : bias;
   bool transposed;
   const Tensor w = dense_weight(weight, transposed);
-  const bool fuse = act && fusible(*act);  // the others need what went in, and run after the kernel
-  const UnaryOp op = fuse ? *act : UnaryOp::neg;
+  const UnaryOp op = act.value_or(UnaryOp::relu);
 
-  Tensor y = empty({n, out}, x->dtype);
+  Tensor y = empty({n, out}, x->dtype), z;
+  if (act && !reads_y(op) && needs_grad({&flat, &weight, &bias})) z = empty({n, out}, x->dtype);
   visit_floating("linear", "input", x->dtype, [&]<class T>() {
     launch<kernel::linear_fwd>(LinearFwdArgs<T>{n, in, out, x->data<T>(), w->data<T>(), transposed,
-                                                b ? b->data<T>() : nullptr, y->data<T>(), fuse, op});
+                                                b ? b->data<T>() : nullptr, z ? z->data<T>() : nullptr, y->data<T>(),
+                                                act.has_value(), op});
   });
   y = record("linear", {&flat, &weight, &bias}, y, [&] {
-    return [sx = Saved(x), sw = Saved(w), sy = fuse ? Saved(y) : Saved(), transposed, fuse, op, n, in, out](
-               const Tensor& dy, Grads& dx) {
+    return [sx = Saved(x), sw = Saved(w), syz = act ? Saved(z ? z : y) : Saved(), transposed, op,
+            fuse = act.has_value(), n, in, out](const Tensor& dy, Grads& dx) {
       const Tensor &x = sx.get("linear"), &w = sw.get("linear");
-      const Tensor y = fuse ? sy.get("linear") : Tensor();
+      const Tensor yz = fuse ? syz.get("linear") : Tensor();
       const Tensor g = as_contiguous(dy);
       if (dx.needs(0)) dx[0] = empty(x->shape, x->dtype);
       if (dx.needs(1)) dx[1] = empty_like(w);
       if (dx.needs(2)) dx[2] = empty({out}, x->dtype);
-      const Tensor scratch = fuse ? empty(y->shape, y->dtype) : Tensor();
+      const Tensor scratch = fuse ? empty(yz->shape, yz->dtype) : Tensor();
       visit_floating("linear", "input", x->dtype, [&]<class T>() {
         const auto ptr = [](const Tensor& t) { return t ? t->data<T>() : nullptr; };
         launch<kernel::linear_bwd>(LinearBwdArgs<T>{n,
@@ -64,7 +65,7 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
                                                     x->data<T>(),
                                                     w->data<T>(),
                                                     transposed,
-                                                    ptr(y),
+                                                    ptr(yz),
                                                     g->data<T>(),
                                                     ptr(scratch),
                                                     ptr(dx[0]),
@@ -74,11 +75,11 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
                                                     op,
                                                     false,
                                                     op,
+                                                    nullptr,
                                                     {}});
       });
     };
   });
-  if (act && !fuse) y = apply_unary(*act, y);
   if (input->ndim() == 2) return y;
   Dims shape = input->shape;
   shape[shape.size() - 1] = out;

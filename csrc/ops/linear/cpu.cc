@@ -9,6 +9,7 @@ namespace fnn::FNN_ISA {
 
 template <class T>
 void linear_fwd(Stream& s, const LinearFwdArgs<T>& a) {
+  const bool keep = a.has_activation && a.z;
   const Gemm<T> g{.m = a.n,
                   .n = a.out,
                   .k = a.in,
@@ -18,17 +19,18 @@ void linear_fwd(Stream& s, const LinearFwdArgs<T>& a) {
                   .b = a.w,
                   .ldb = a.w_transposed ? a.out : a.in,
                   .b_transposed = !a.w_transposed,
-                  .c = a.y,
+                  .c = keep ? a.z : a.y,
                   .ldc = a.out,
                   .bias = a.b,
                   .by_columns = true};
   if (!a.has_activation) return gemm(s, g, [](const Piece<T>&) {});
-  with_fusible(a.activation, [&](auto f) {
-    gemm(s, g, [&](const Piece<T>& y) {
+  gemm(s, g, [&](const Piece<T>& z) {
+    with_fusible_in_linear(a.activation, [&](auto f) {
       const Vec<T> none(0);
-      for (int i = 0; i < y.rows; ++i)
-        for_vec<T>(0, y.cols,
-                   [&](auto at) { at.store(y.c + i * y.ldc, f.value(at.load(y.c + i * y.ldc), none, none)); });
+      for (int i = 0; i < z.rows; ++i) {
+        T* y = a.y + (z.row + i) * a.out + z.col;
+        for_vec<T>(0, z.cols, [&](auto at) { at.store(y, f.value(at.load(z.c + i * z.ldc), none, none)); });
+      }
     });
   });
 }
@@ -64,10 +66,10 @@ template <class T>
 void linear_bwd(Stream& s, const LinearBwdArgs<T>& a) {
   const T* g = a.dy;
   if (a.has_activation) {
-    with_fusible(a.activation, [&](auto f) {
+    with_fusible_in_linear(a.activation, [&](auto f) {
       parallel_for(s, a.n * a.out, 16384, [&](int64_t begin, int64_t end) {
         const Vec<T> none(0);
-        for_vec<T>(begin, end, [&](auto at) { at.store(a.g, at.load(a.dy) * f.slope(at.load(a.y), none, none)); });
+        for_vec<T>(begin, end, [&](auto at) { at.store(a.g, at.load(a.dy) * f.slope(at.load(a.yz), none, none)); });
       });
     });
     g = a.g;
@@ -87,13 +89,13 @@ void linear_bwd(Stream& s, const LinearBwdArgs<T>& a) {
     if (!a.has_input_activation)
       gemm(s, product, [](const Piece<T>&) {});
     else
-      with_fusible(a.input_activation, [&](auto f) {
-        gemm(s, product, [&](const Piece<T>& dx) {
+      gemm(s, product, [&](const Piece<T>& dx) {
+        with_fusible_in_linear(a.input_activation, [&](auto f) {
           const Vec<T> none(0);
           for (int i = 0; i < dx.rows; ++i) {
-            const T* x = a.x + (dx.row + i) * a.in + dx.col;
+            const T* xz = a.input_xz + (dx.row + i) * a.in + dx.col;
             T* row = dx.c + i * dx.ldc;
-            for_vec<T>(0, dx.cols, [&](auto at) { at.store(row, at.load(row) * f.slope(at.load(x), none, none)); });
+            for_vec<T>(0, dx.cols, [&](auto at) { at.store(row, at.load(row) * f.slope(at.load(xz), none, none)); });
           }
         });
       });

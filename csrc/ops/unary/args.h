@@ -37,6 +37,12 @@ __attribute__((always_inline)) constexpr bool fusible(UnaryOp op) {
   return op == UnaryOp::relu || op == UnaryOp::sigmoid || op == UnaryOp::tanh;
 }
 
+// The activations that dense layers contain: the slope may read what went in as well, the
+// layer keeps that beside what comes out.
+__attribute__((always_inline)) constexpr bool fusible_in_linear(UnaryOp op) {
+  return fusible(op) || op == UnaryOp::gelu || op == UnaryOp::gelu_tanh || op == UnaryOp::silu;
+}
+
 // y[i] = f(x[i])
 template <class T>
 struct UnaryFwdArgs {

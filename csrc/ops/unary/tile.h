@@ -98,4 +98,15 @@ FNN_INLINE void with_fusible(UnaryOp op, const F& f) {
   }
 }
 
+// The same for the fusible_in_linear() ones.
+template <class F>
+FNN_INLINE void with_fusible_in_linear(UnaryOp op, const F& f) {
+  switch (op) {
+    case UnaryOp::gelu: return f(Unary<UnaryOp::gelu>{});
+    case UnaryOp::gelu_tanh: return f(Unary<UnaryOp::gelu_tanh>{});
+    case UnaryOp::silu: return f(Unary<UnaryOp::silu>{});
+    default: return with_fusible(op, f);
+  }
+}
+
 }  // namespace fnn::FNN_ISA
