@@ -10,13 +10,6 @@
 
 namespace fnn {
 
-Matrix as_matrix(const Tensor& x) {
-  const int64_t rows = x->shape[0], cols = x->shape[1], sr = x->strides[0], sc = x->strides[1];
-  if ((sc == 1 || cols == 1) && (sr >= cols || rows <= 1)) return {x, rows <= 1 ? cols : sr, false};
-  if ((sr == 1 || rows == 1) && (sc >= rows || cols <= 1)) return {x, cols <= 1 ? rows : sc, true};
-  return {as_contiguous(x), cols, false};
-}
-
 Tensor swapped(const Tensor& x) {
   const int n = x->ndim();
   Tensor y = alias(x);
@@ -25,49 +18,63 @@ Tensor swapped(const Tensor& x) {
   return y;
 }
 
-Tensor matmul_2d(const Tensor& a, const Tensor& b) {
-  const Matrix ma = as_matrix(a), mb = as_matrix(b);
-  const int64_t m = a->shape[0], k = a->shape[1], n = b->shape[1];
-  Tensor y = empty({m, n}, a->dtype);
-  visit_floating("matmul", "input", a->dtype, [&]<class T>() {
-    launch<kernel::matmul>(MatmulArgs<T>{1, m, n, k, ma.held->data<T>(), ma.ld, 0, ma.transposed, mb.held->data<T>(),
-                                         mb.ld, 0, mb.transposed, y->data<T>(), n, 0});
-  });
-  return y;
-}
-
 namespace {
 
-// (..., m, k) times (..., k, n): leading dimensions broadcast.
-Tensor matmul_batched(const Tensor& a, const Tensor& b) {
-  const auto leading = [](const Tensor& x) {
-    Dims d = x->shape;
-    d.erase(d.size() - 1);
-    d.erase(d.size() - 1);
-    return d;
-  };
-  const Dims batch = broadcast_shapes("matmul", leading(a), leading(b));
-  const int64_t m = a->shape[a->ndim() - 2], k = a->shape.back(), n = b->shape.back(), count = numel(batch);
-  const auto expanded = [&](const Tensor& x, int64_t rows, int64_t cols) {
-    Dims shape = batch;
-    shape.push_back(rows);
-    shape.push_back(cols);
-    return as_contiguous(alias(x, shape, broadcast_strides(*x, shape), x->offset));
-  };
-  const Tensor ca = expanded(a, m, k), cb = expanded(b, k, n);
+// Matrices as the kernel takes them: in either order of memory, no copy when one of the
+// strides is 1.
+struct Matrices {
+  Tensor held;
+  int64_t ld;
+  bool transposed;
+};
+
+Matrices as_matrices(const Tensor& x) {
+  const int row = x->ndim() - 2, col = row + 1;
+  const int64_t rows = x->shape[row], cols = x->shape[col], sr = x->strides[row], sc = x->strides[col];
+  if ((sc == 1 || cols == 1) && (sr >= cols || rows <= 1)) return {x, rows <= 1 ? cols : sr, false};
+  if ((sr == 1 || rows == 1) && (sc >= rows || cols <= 1)) return {x, cols <= 1 ? rows : sc, true};
+  return {as_contiguous(x), cols, false};
+}
+
+Dims leading(Dims d) {
+  d.erase(d.size() - 1);
+  d.erase(d.size() - 1);
+  return d;
+}
+
+// Whether one matrix on the right serves a whole batch: then all rows on the left are those of one.
+bool shared_right(const Tensor& a, const Tensor& b) { return a->ndim() > 2 && b->ndim() == 2; }
+
+// (..., m, k) as (rows, k), without the tape.
+Tensor flat_rows(const Tensor& x) {
+  const int64_t k = x->shape.back();
+  const Dims shape = {k > 0 ? x->numel() / k : 0, k};
+  Dims strides;
+  if (view_strides(*x, shape, strides)) return alias(x, shape, strides, x->offset);
+  return alias(as_contiguous(x), shape, {k, 1}, 0);
+}
+
+// Without the tape: (..., m, k) times (..., k, n), leading dimensions broadcast.
+Tensor product(const Tensor& a, const Tensor& b) {
+  const int64_t m = a->shape[a->ndim() - 2], k = a->shape.back(), n = b->shape.back();
+  const Dims batch = broadcast_shapes("matmul", leading(a->shape), leading(b->shape));
   Dims shape = batch;
   shape.push_back(m);
   shape.push_back(n);
-  Tensor y = empty(shape, a->dtype);
+  if (k > 0 && shared_right(a, b)) {
+    const Tensor y = product(flat_rows(a), b);
+    return alias(y, shape, contiguous_strides(shape), y->offset);
+  }
+  const Matrices ma = as_matrices(a), mb = as_matrices(b);
+  const Tensor y = empty(shape, a->dtype);
   visit_floating("matmul", "input", a->dtype, [&]<class T>() {
-    launch<kernel::matmul>(MatmulArgs<T>{count, m, n, k, ca->data<T>(), k, m * k, false, cb->data<T>(), n, k * n, false,
-                                         y->data<T>(), n, m * n});
+    MatmulArgs<T> args{
+        {}, m, n, k, ma.held->data<T>(), ma.ld, ma.transposed, mb.held->data<T>(), mb.ld, mb.transposed, y->data<T>()};
+    args.batch = merge_dims<3>(batch, {leading(y->strides), leading(broadcast_strides(*ma.held, shape)),
+                                       leading(broadcast_strides(*mb.held, shape))});
+    launch<kernel::matmul>(args);
   });
   return y;
-}
-
-Tensor product(const Tensor& a, const Tensor& b) {
-  return a->ndim() == 2 && b->ndim() == 2 ? matmul_2d(a, b) : matmul_batched(a, b);
 }
 
 Tensor matmul(const Tensor& input, const Tensor& other) {
@@ -85,7 +92,9 @@ Tensor matmul(const Tensor& input, const Tensor& other) {
     return [sa = Saved(a), sb = Saved(b)](const Tensor& dy, Grads& dx) {
       const Tensor &a = sa.get("matmul"), &b = sb.get("matmul");
       if (dx.needs(0)) dx[0] = sum_to(product(dy, swapped(b)), a->shape);
-      if (dx.needs(1)) dx[1] = sum_to(product(swapped(a), dy), b->shape);
+      if (!dx.needs(1)) return;
+      const bool flat = shared_right(a, b);
+      dx[1] = sum_to(product(swapped(flat ? flat_rows(a) : a), flat ? flat_rows(dy) : dy), b->shape);
     };
   });
   Dims shape = y->shape;
