@@ -105,6 +105,7 @@ PYBIND11_MODULE(_C, m) {
     for (const Isa& isa : instruction_sets())
       if (isa.available) found.append(isa.name);
     d["isa_found"] = found;
+    d["bf16"] = chosen_isa().bf16;
     d["threads"] = num_threads();
     d["threads_reason"] = num_threads_reason();
     d["cuda"] = "not built";

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 INSTRUCTION_SETS = ("avx2", "avx512")
+CLOSED = "avx512bf16"  # one file for newer processors within avx512: no symbol may be shared at all
 WEAK = "VWuvw"  # what nm calls symbols that the linker may merge
 
 
@@ -57,6 +58,10 @@ def main() -> None:
             sys.exit(f"no object files with kernels for {isa} in {build}")
         checked += len(symbols)
         shared += [(path, name) for path, name in symbols if not belongs_to(isa, name)]
+    objects = sorted((build / "CMakeFiles" / f"fnn_{CLOSED}.dir").rglob("*.o"))
+    if not objects:
+        sys.exit(f"no object files for {CLOSED} in {build}")
+    shared += weak_symbols(objects)
     for path, name in shared:
         print(f"{path.relative_to(build)}: {name}")
     if shared:

@@ -26,7 +26,7 @@ extern const KernelTable table;
 namespace {
 
 struct Features {
-  bool avx2 = false, avx512 = false;
+  bool avx2 = false, avx512 = false, bf16 = false;
 };
 
 Features detect() {
@@ -43,6 +43,8 @@ Features detect() {
   f.avx2 = fma && (b >> 5 & 1) && (lo & 0x6) == 0x6;
   const unsigned wanted = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;  // F DQ CD BW VL
   f.avx512 = f.avx2 && (b & wanted) == wanted && (lo & 0xe6) == 0xe6;
+  const unsigned subleaves = a;
+  f.bf16 = f.avx512 && subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
 #endif
   return f;
 }
@@ -58,11 +60,11 @@ const std::vector<Isa>& instruction_sets() {
         {"generic", true, &generic::table},
 #if FNN_X86_KERNELS
 #if defined(FNN_EMULATE_AVX512)
-        {"avx512-emulated", f.avx2, &avx512::table},  // slow: for those who ask for it by name
+        {"avx512-emulated", f.avx2, &avx512::table, true},  // slow: for those who ask for it by name
 #endif
         {"avx2", f.avx2, &avx2::table},
 #if !defined(FNN_EMULATE_AVX512)
-        {"avx512", f.avx512, &avx512::table},
+        {"avx512", f.avx512, &avx512::table, f.bf16},
 #endif
 #endif
     };

@@ -13,6 +13,7 @@ struct Isa {
   const char* name;
   bool available;
   const KernelTable* table;
+  bool bf16 = false;  // its matrix products can be of numbers in bfloat16
 };
 
 // All that were compiled in, slowest first.

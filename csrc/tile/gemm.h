@@ -23,6 +23,7 @@ struct Gemm {
   // in its cache are the same from call to call. For B the weight, or C its gradient.
   bool by_columns = false;
   const T* descent = nullptr;  // if not null, C -= *descent A B; k is at most kOnePass then
+  bool bf16 = false;           // A and B may be rounded to bfloat16; where kHasBf16 alone
 };
 
 // The largest k that is summed in one pass.
@@ -42,6 +43,14 @@ struct Piece {
 template <class T, class Finish>
 void gemm(Stream& s, const Gemm<T>& g, const Finish& finish);
 
+// The same for g.bf16, in bf16.h.
+template <class T>
+constexpr bool kHasBf16 = kVecBytes == 64 && sizeof(T) == 4;
+template <class Finish>
+void gemm_bf16(Stream& s, const Gemm<float>& g, const Finish& finish);
+
 }  // namespace fnn::FNN_ISA
 
+// clang-format off: the second uses the first
 #include "tile/gemm_impl.h"
+#include "tile/bf16.h"

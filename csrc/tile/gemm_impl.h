@@ -137,10 +137,18 @@ void gemm_large(Stream& s, const Gemm<T>& g, const Cut<T>& cut, const Finish& fi
     }
 }
 
+// Rounding and packing both operands costs some twenty rows or columns of the product.
+template <class T>
+FNN_INLINE bool bf16_pays(const Gemm<T>& g) {
+  return g.m >= 32 && g.n >= 32 && g.k >= 32;
+}
+
 template <class T, class Finish>
 void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
   constexpr int W = kTileCols<T>;
   if (g.m == 0 || g.n == 0) return;
+  if constexpr (kHasBf16<T>)
+    if (g.bf16 && bf16_pays(g)) return gemm_bf16(s, g, finish);
   const Cut<T> cut(g);
   const int64_t work = g.m * g.n * g.k;
   if (s.threads > 1 && cut.pack_a && cut.pack_b && work > kLargeWork) return gemm_large(s, g, cut, finish);

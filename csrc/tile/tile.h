@@ -9,21 +9,25 @@ namespace fnn::FNN_ISA {
 // C[i, j] = start + sum over k of A[i, k] B[k, j], where start is C itself, a bias of one
 // value a column, or 0; or a step of gradient descent, where the product is the gradient of C.
 template <class T>
-struct Tile {
+struct TileOutput {
+  T* c;  // (rows, ldc)
+  int64_t ldc;
+  int rows, cols;              // up to kMaxRows, kTileCols<T>
+  bool accumulate;             // start from C
+  const T* bias;               // (cols) or null
+  const T* descent = nullptr;  // if not null, C -= *descent A B
+};
+
+template <class T>
+struct Tile : TileOutput<T> {
   const T* a;  // rows: (rows, lda), columns: (k, lda)
   int64_t lda;
   ALayout layout;
   Segments k;
   const T* b;  // (k, ldb)
   int64_t ldb;
-  T* c;  // (rows, ldc)
-  int64_t ldc;
-  int rows, cols;              // up to kMaxRows, kTileCols<T>
-  bool accumulate;             // start from C
-  bool b_padded;               // B has whole vectors in every row, so none is loaded in part
-  const T* bias;               // (cols) or null
-  int64_t b_skip = 0;          // added to ldb from one segment of k to the next
-  const T* descent = nullptr;  // if not null, C -= *descent A B
+  bool b_padded;       // B has whole vectors in every row, so none is loaded in part
+  int64_t b_skip = 0;  // added to ldb from one segment of k to the next
   // That many tiles, one after the other, each so far behind the one before.
   int64_t count = 1, a_step = 0, c_step = 0;
 };

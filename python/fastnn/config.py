@@ -11,5 +11,6 @@ def show_config() -> None:
     print(f"fastnn            {c['version']}")
     print(f"compiler          {c['compiler']}")
     print(f"instruction sets  found {', '.join(c['isa_found'])}; using {c['isa']}")
+    print(f"bfloat16          matrix products {'' if c['bf16'] else 'not '}available")
     print(f"threads           {c['threads']} ({c['threads_reason']})")
     print(f"CUDA              {c['cuda']}")

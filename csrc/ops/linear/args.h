@@ -20,6 +20,7 @@ struct LinearFwdArgs {
   T* y;        // (n, out)
   bool has_activation;
   UnaryOp activation;
+  bool bf16;  // the product may round what it multiplies
 
   template <class V>
   void visit(V& v) {
@@ -67,6 +68,7 @@ struct LinearBwdArgs {
   UnaryOp input_activation;
   const T* input_xz;  // (n, in): x or what went in, as its slope reads
   FusedUpdate<T> update;
+  bool bf16;  // the products may round what they multiply
 
   FNN_INLINE bool updates() const { return update.kind != FusedRule::none; }
 

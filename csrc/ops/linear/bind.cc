@@ -45,7 +45,7 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
   visit_floating("linear", "input", x->dtype, [&]<class T>() {
     launch<kernel::linear_fwd>(LinearFwdArgs<T>{n, in, out, x->data<T>(), w->data<T>(), transposed,
                                                 b ? b->data<T>() : nullptr, z ? z->data<T>() : nullptr, y->data<T>(),
-                                                act.has_value(), op});
+                                                act.has_value(), op, products_in_bf16()});
   });
   y = record("linear", {&flat, &weight, &bias}, y, [&] {
     return [sx = Saved(x), sw = Saved(w), syz = act ? Saved(z ? z : y) : Saved(), transposed, op,
@@ -76,7 +76,8 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
                                                     false,
                                                     op,
                                                     nullptr,
-                                                    {}});
+                                                    {},
+                                                    products_in_bf16()});
       });
     };
   });

@@ -22,7 +22,8 @@ void linear_fwd(Stream& s, const LinearFwdArgs<T>& a) {
                   .c = keep ? a.z : a.y,
                   .ldc = a.out,
                   .bias = a.b,
-                  .by_columns = true};
+                  .by_columns = true,
+                  .bf16 = a.bf16};
   if (!a.has_activation) return gemm(s, g, [](const Piece<T>&) {});
   gemm(s, g, [&](const Piece<T>& z) {
     with_fusible_in_linear(a.activation, [&](auto f) {
@@ -85,7 +86,8 @@ void linear_bwd(Stream& s, const LinearBwdArgs<T>& a) {
                           .ldb = a.w_transposed ? a.out : a.in,
                           .b_transposed = a.w_transposed,
                           .c = a.dx,
-                          .ldc = a.in};
+                          .ldc = a.in,
+                          .bf16 = a.bf16};
     if (!a.has_input_activation)
       gemm(s, product, [](const Piece<T>&) {});
     else
@@ -119,7 +121,8 @@ void linear_bwd(Stream& s, const LinearBwdArgs<T>& a) {
                   .b_transposed = false,
                   .c = a.updates() ? nullptr : a.dw,
                   .ldc = swap ? a.in : a.out,
-                  .by_columns = !swap};
+                  .by_columns = !swap,
+                  .bf16 = a.bf16};
   if (!a.updates()) return gemm(s, product, [](const Piece<T>&) {});
   static_assert(kFusedRows<T> <= kOnePass<T>);
   if (plain_descent(a.update)) {

@@ -20,6 +20,7 @@ struct MatmulArgs {
   int64_t ldb;
   bool b_transposed;
   T* c;  // (batch, m, n)
+  bool bf16;
 
   template <class V>
   void visit(V& v) {

@@ -1,14 +1,36 @@
 #include "ops/matmul/op.h"
 
+#include <atomic>
+
 #include "autograd/tape.h"
 #include "core/iterate.h"
+#include "isa/isa.h"
 #include "plan/launch.h"
+#include "plan/plan.h"
 #include "ops/copy/op.h"
 #include "ops/reduce/op.h"
 #include "ops/view/op.h"
 #include "python/casters.h"
 
 namespace fnn {
+namespace {
+
+constexpr const char* kPrecisions[] = {"highest", "high", "medium"};
+constexpr int kMedium = 2;
+std::atomic<int> precision = 0;
+
+void set_precision(const std::string& name) {
+  for (int i = 0; i <= kMedium; ++i)
+    if (name == kPrecisions[i]) {
+      if (precision.exchange(i) != i) forget_plans();
+      return;
+    }
+  fail("set_float32_matmul_precision", "precision must be highest, high or medium; got '", name, "'");
+}
+
+}  // namespace
+
+bool products_in_bf16() { return precision == kMedium && chosen_isa().bf16; }
 
 Tensor swapped(const Tensor& x) {
   const int n = x->ndim();
@@ -68,8 +90,18 @@ Tensor product(const Tensor& a, const Tensor& b) {
   const Matrices ma = as_matrices(a), mb = as_matrices(b);
   const Tensor y = empty(shape, a->dtype);
   visit_floating("matmul", "input", a->dtype, [&]<class T>() {
-    MatmulArgs<T> args{
-        {}, m, n, k, ma.held->data<T>(), ma.ld, ma.transposed, mb.held->data<T>(), mb.ld, mb.transposed, y->data<T>()};
+    MatmulArgs<T> args{{},
+                       m,
+                       n,
+                       k,
+                       ma.held->data<T>(),
+                       ma.ld,
+                       ma.transposed,
+                       mb.held->data<T>(),
+                       mb.ld,
+                       mb.transposed,
+                       y->data<T>(),
+                       products_in_bf16()};
     args.batch = merge_dims<3>(batch, {leading(y->strides), leading(broadcast_strides(*ma.held, shape)),
                                        leading(broadcast_strides(*mb.held, shape))});
     launch<kernel::matmul>(args);
@@ -110,6 +142,16 @@ void bind_matmul(py::module_& m) {
          "Matrix product (..., m, k) x (..., k, n) -> (..., m, n); leading dimensions broadcast, vectors are taken as "
          "a row or a column. float32 or float64, both of one type. Raises a ValueError when the sizes do not match.",
          required("other"));
+  m.def(
+      "set_float32_matmul_precision", &set_precision, py::arg("precision"),
+      "How float32 matrix products (matmul, and linear forward and backward) may treat what they multiply. 'highest', "
+      "the default: as it is. 'high': the same, as a CPU has no TF32. 'medium': products of 32 rows, columns and terms "
+      "or more round it to bfloat16, a relative error of up to 2^-8 a number, and add up in float32, on processors "
+      "with AVX512-BF16; elsewhere (config()['bf16'] is false) the same as 'highest', to the bit. Subnormal numbers "
+      "may count as 0 then. Compiled steps record anew when it changes. Raises a ValueError for other names.");
+  m.def(
+      "get_float32_matmul_precision", [] { return kPrecisions[precision]; },
+      "'highest', 'high' or 'medium', as set_float32_matmul_precision was told.");
 }
 
 }  // namespace fnn

@@ -24,7 +24,8 @@ void matmul(Stream& s, const MatmulArgs<T>& x) {
                     .ldb = x.ldb,
                     .b_transposed = x.b_transposed,
                     .c = x.c + offset[0],
-                    .ldc = x.n};
+                    .ldc = x.n,
+                    .bf16 = x.bf16};
     gemm(on, g, [](const Piece<T>&) {});
   };
   const int64_t count = x.batch.numel();
