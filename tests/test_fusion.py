@@ -209,6 +209,8 @@ CONVOLUTIONS: dict[str, dict[str, Any]] = {
     "3 x 3": {"padding": 1},
     "5 x 5": {"kernel_size": 5, "bias": False},  # an odd number of cells behind it
     "groups": {"groups": 2, "stride": (1, 2), "padding": (0, 1)},
+    "depthwise": {"groups": 4, "out_channels": 4, "padding": 1},
+    "two outputs a channel": {"groups": 4, "out_channels": 8, "stride": (1, 2)},
 }
 
 
@@ -218,8 +220,8 @@ CONVOLUTIONS: dict[str, dict[str, Any]] = {
 def test_behind_convolutions(tail: Callable, options: dict[str, Any], dtype: str):
     def train(compile):
         first = nn.Conv2d(2, 4, 3, padding=1)
-        second = nn.Conv2d(4, 6, **{"kernel_size": 3, **options})
-        third = nn.Linear(6, 5)
+        second = nn.Conv2d(4, **{"out_channels": 6, "kernel_size": 3, **options})
+        third = nn.Linear(second.out_channels, 5)
         layers = nn.ModuleList([first, second, third]).to(dtype=getattr(fn, dtype))
         step = compile(
             training_step(

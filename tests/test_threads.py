@@ -24,12 +24,13 @@ S = normal(17 * 17_649).astype(np.float32)
 
 def work() -> list[bytes]:
     """Bits of results and gradients of kernels that use the thread pool."""
-    a, b, x, w, s = (fn.tensor(v, requires_grad=True) for v in (A, B, X, W, S))
+    a, b, x, w, d, s = (fn.tensor(v, requires_grad=True) for v in (A, B, X, W, W[:9, :1], S))
     bias = fn.ones(10, requires_grad=True)
-    results = [a @ b, F.conv2d(x, w, bias, padding=1), s.sum(), s.reshape(17, -1)[:5].sum(0)]
+    results = [a @ b, F.conv2d(x, w, bias, padding=1), F.conv2d(x, d, groups=9)]
+    results += [s.sum(), s.reshape(17, -1)[:5].sum(0)]
     for y in results:
         y.backward(fn.from_numpy(normal(*y.shape, seed=2).astype(np.float32)))
-    tensors = [*(y.detach() for y in results), *(t.grad for t in (a, b, x, w, bias, s))]
+    tensors = [*(y.detach() for y in results), *(t.grad for t in (a, b, x, w, d, bias, s))]
     return [t.numpy().tobytes() for t in tensors]
 
 

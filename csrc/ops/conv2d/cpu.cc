@@ -1,6 +1,7 @@
 #include "core/stream.h"
 #include "ops/conv2d/data_gradient.h"
 #include "ops/conv2d/planar.h"
+#include "ops/conv2d/depthwise.h"
 #include "ops/conv2d/tail.h"
 #include "ops/conv2d/tile.h"
 #include "ops/conv2d/weight_gradient.h"
@@ -11,6 +12,7 @@ namespace fnn::FNN_ISA {
 template <class T>
 void conv2d_fwd(Stream& s, const Conv2dFwdArgs<T>& a) {
   const ConvShape& z = a.s;
+  if (lanes_pay<T>(z.groups, z.o / z.groups)) return lane_forward(s, a);
   const int64_t cg = z.c / z.groups, og = z.o / z.groups, depth = z.kh * z.kw * cg;
   const int64_t group_size = packed_size<T>(depth, og);
   const bool planar = suits_planar<T>(z);
@@ -92,11 +94,11 @@ struct Unit {
   int64_t n0, n1, row0, row1;
 };
 
-template <class T>
-void conv2d_bwd(Stream& s, const Conv2dBwdArgs<T>& a) {
+template <class T, class Data, class Weight>
+void backward(Stream& s, const Conv2dBwdArgs<T>& a) {
   const ConvShape& z = a.s;
-  DataGradient<T> data(a);
-  const WeightGradient<T> weight(a);
+  Data data(a);
+  const Weight weight(a);
 
   // The sums of weight gradients are made in units that the sizes alone decide, and added
   // up in order: runs of images, or parts of images when there are few.
@@ -160,6 +162,16 @@ void conv2d_bwd(Stream& s, const Conv2dBwdArgs<T>& a) {
   });
   if (a.dw) weight.finish(s, sum, units);
   if (a.db) column_sums(bias, units, z.o, a.db, z.o);
+}
+
+template <class T>
+void conv2d_bwd(Stream& s, const Conv2dBwdArgs<T>& a) {
+  const int64_t cg = a.s.c / a.s.groups, og = a.s.o / a.s.groups;
+  // Columns of a tile are a group's inputs for dx, its outputs for dw.
+  if (lanes_pay<T>(a.s.groups, a.dx && cg < og ? cg : og))
+    backward<T, LaneDataGradient<T>, LaneWeightGradient<T>>(s, a);
+  else
+    backward<T, DataGradient<T>, WeightGradient<T>>(s, a);
 }
 
 #include "isa/instantiate.h"

@@ -110,6 +110,72 @@ SPECS = [
             case("a channel a group", (2, 6, 5, 5), (6, 1, 3, 3), groups=6, padding=1),
             case("two outputs a channel", (1, 3, 6, 6), (6, 1, 2, 2), groups=3, stride=2),
             case("groups and dilation", (1, 4, 7, 7), (4, 2, 3, 3), groups=2, dilation=2),
+            case(
+                "channels, lanes and one more", (2, 33, 5, 6), (33, 1, 3, 3), groups=33, padding=1
+            ),
+            case(
+                "a channel a group, stride 2",
+                (2, 17, 9, 8),
+                (17, 1, 3, 3),
+                groups=17,
+                padding=1,
+                stride=2,
+            ),
+            case(
+                "a channel a group, long rows",
+                (1, 9, 4, 37),
+                (9, 1, 2, 5),
+                groups=9,
+                padding=(0, 2),
+            ),
+            case(
+                "a channel a group, many rows", (1, 24, 90, 40), (24, 1, 3, 3), groups=24, padding=1
+            ),
+            case(
+                "many rows, stride and dilation",
+                (2, 18, 97, 41),
+                (36, 1, 3, 4),
+                groups=18,
+                padding=(3, 2),
+                stride=(2, 3),
+                dilation=(2, 1),
+            ),
+            case(
+                "a channel a group, stride 4", (2, 8, 11, 10), (8, 1, 3, 2), groups=8, stride=(4, 3)
+            ),
+            case(
+                "three outputs a channel",
+                (2, 19, 7, 6),
+                (57, 1, 3, 3),
+                groups=19,
+                padding=1,
+                stride=(2, 1),
+            ),
+            case("two channels a group", (2, 34, 6, 7), (34, 2, 3, 3), groups=17, padding=1),
+            case(
+                "one output of three channels",
+                (2, 51, 6, 7),
+                (17, 3, 3, 3),
+                groups=17,
+                padding=1,
+                dilation=2,
+            ),
+            case("five channels to three", (1, 165, 4, 4), (99, 5, 2, 3), groups=33, stride=(1, 2)),
+            case(
+                "eight channels a group",
+                (2, 72, 5, 5),
+                (72, 8, 3, 3),
+                groups=9,
+                padding=1,
+                stride=2,
+            ),
+            case(
+                "a channel a group, same, even",
+                (1, 10, 5, 6),
+                (10, 1, 2, 4),
+                groups=10,
+                padding="same",
+            ),
             case("no images", (0, 3, 5, 5), (4, 3, 3, 3)),
             case("many images", (19, 2, 6, 6), (3, 2, 3, 3)),
             case("first layer for MNIST", (5, 1, 28, 28), (20, 1, 5, 5)),
