@@ -25,13 +25,61 @@ FNN_INLINE bool lanes_pay(int64_t groups, int64_t outputs) {
   return outputs * lane_blocks<T>(groups) < groups * lane_blocks<T>(outputs);
 }
 
-constexpr int64_t kLaneBytes = 128 << 10;  // planes that are worked on together, in the second-level cache
+// N pixels' worth of Each neighbouring numbers to Each vectors, or back. Interleaving the first
+// half of a list with the second turns the bits of every number's place in it by one.
+template <class T, int Each, bool to>
+FNN_INLINE void turn_lanes(const T* x, int64_t x_step, T* y, int64_t y_step) {
+  constexpr int kTimes = __builtin_ctz(to ? Vec<T>::N : Each);
+  Vec<T> v[Each];
+#pragma GCC unroll 8
+  for (int i = 0; i < Each; ++i) v[i] = Vec<T>::load(x + i * x_step);
+#pragma GCC unroll 4
+  for (int time = 0; time < kTimes; ++time) {
+    Vec<T> next[Each];
+#pragma GCC unroll 4
+    for (int i = 0; i < Each / 2; ++i) zip(v[i], v[i + Each / 2], next[2 * i], next[2 * i + 1]);
+#pragma GCC unroll 8
+    for (int i = 0; i < Each; ++i) v[i] = next[i];
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < Each; ++i) v[i].store(y + i * y_step);
+}
+
+// `lanes` groups of a pixel, x (lanes, each), to planes (each, .., lanes).
+template <class T>
+FNN_INLINE void spread(const T* x, int64_t lanes, int64_t each, T* y, int64_t plane) {
+  constexpr int N = Vec<T>::N;
+  if (lanes == N && each == 2) return turn_lanes<T, 2, true>(x, N, y, plane);
+  if (lanes == N && each == 4) return turn_lanes<T, 4, true>(x, N, y, plane);
+  if (lanes == N && each == 8) return turn_lanes<T, 8, true>(x, N, y, plane);
+  for (int64_t l = 0; l < lanes; ++l)
+    for (int64_t j = 0; j < each; ++j) y[j * plane + l] = x[l * each + j];
+}
+template <class T>
+FNN_INLINE void gather(const T* y, int64_t plane, int64_t lanes, int64_t each, T* x) {
+  constexpr int N = Vec<T>::N;
+  if (lanes == N && each == 2) return turn_lanes<T, 2, false>(y, plane, x, N);
+  if (lanes == N && each == 4) return turn_lanes<T, 4, false>(y, plane, x, N);
+  if (lanes == N && each == 8) return turn_lanes<T, 8, false>(y, plane, x, N);
+  for (int64_t l = 0; l < lanes; ++l)
+    for (int64_t j = 0; j < each; ++j) x[l * each + j] = y[j * plane + l];
+}
+
+constexpr int64_t kLaneBytes = 192 << 10;  // planes that are worked on together, in the second-level cache
 
 // How many of `rows` fit there, when each needs `each` numbers and `more` are needed anyway.
 template <class T>
 FNN_INLINE int64_t lane_rows(int64_t rows, int64_t each, int64_t more) {
   const int64_t fit = (kLaneBytes / static_cast<int64_t>(sizeof(T)) - more) / (each + 1);
   return fit < 1 ? 1 : fit < rows ? fit : rows;
+}
+
+// Numbers from one plane to the next: an odd number of cache lines, or a pixel's planes would
+// lie in the same few sets of the cache.
+template <class T>
+FNN_INLINE int64_t lane_plane(int64_t rows, int64_t width) {
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+  return ((rows * width * Vec<T>::N + kLine - 1) / kLine | 1) * kLine;
 }
 
 // Planes of rows [y0, y1) of an image (h, w, groups * each), padded as pad_rows() does;
@@ -58,7 +106,7 @@ void to_lanes(const T* x, int64_t h, int64_t w, int64_t groups, int64_t each, in
       for (int64_t g = 0; g < groups; g += N, to += each * plane) {
         const int64_t lanes = groups - g < N ? groups - g : N;
         if (each > 1)
-          transpose_block(from + g * each, each, lanes, each, to, plane);
+          spread(from + g * each, lanes, each, to, plane);
         else
           (lanes == N ? Vec<T>::load(from + g) : Vec<T>::load(from + g, static_cast<int>(lanes))).store(to);
       }
@@ -72,7 +120,7 @@ void from_lanes(const T* planes, int64_t plane, int64_t groups, int64_t each, in
   constexpr int N = Vec<T>::N;
   for (int64_t q = 0; q < pixels; ++q, planes += N, y += groups * each)
     for (int64_t g = 0; g < groups; g += N)
-      transpose_block(planes + g / N * each * plane, plane, each, groups - g < N ? groups - g : N, y + g * each, each);
+      gather(planes + g / N * each * plane, plane, groups - g < N ? groups - g : N, each, y + g * each);
 }
 
 // f(std::integral_constant-like) for a count of 1 to Most known at run time.
@@ -119,15 +167,15 @@ void slide_lanes(const LaneSlide<T>& a) {
           with_count<kLanePixels>(a.pixels - q < step ? a.pixels - q : step, [&](auto count) {
             constexpr int P = count;
             Vec<T> acc[P];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int p = 0; p < P; ++p) acc[p] = Vec<T>::load(factors);
             for (int64_t t = 0; t < a.terms; ++t) {
               const Vec<T> factor = Vec<T>::load(factors + (1 + t) * N);
               const T* x = src + a.offset[t];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
               for (int p = 0; p < P; ++p) acc[p] = fma(Vec<T>::load(x + p * a.src_pixel), factor, acc[p]);
             }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int p = 0; p < P; ++p)
               lanes == N ? acc[p].store(dst + p * a.dst_pixel) : acc[p].store(dst + p * a.dst_pixel, lanes);
           });
@@ -160,7 +208,7 @@ void lane_forward(Stream& s, const Conv2dFwdArgs<T>& a) {
   int64_t strip = lane_rows<T>(wanted < out_rows ? wanted : out_rows, z.stride_h * row, (span - z.stride_h) * row);
   if (a.tail.pool) strip += strip % 2;
   const int64_t strips = (out_rows + strip - 1) / strip;
-  const int64_t plane = ((strip - 1) * z.stride_h + span) * width * N;
+  const int64_t plane = lane_plane<T>((strip - 1) * z.stride_h + span, width);
 
   T* factors = static_cast<T*>(
       s.workspace(blocks * og * (1 + terms) * N * sizeof(T) + terms * static_cast<int64_t>(sizeof(int64_t))));
@@ -177,9 +225,10 @@ void lane_forward(Stream& s, const Conv2dFwdArgs<T>& a) {
     }
 
   parallel_for(s, z.n * strips, 1, [&](int64_t begin, int64_t end) {
-    const int64_t in_size = blocks * cg * plane, lane_size = og > 1 ? strip * out_row : 0;
-    T* in = static_cast<T*>(Stream::thread_workspace(
-        (in_size + lane_size + (a.tail.pool ? strip * z.ow * z.o : 0)) * static_cast<int64_t>(sizeof(T))));
+    const int64_t in_size = blocks * cg * plane, out_plane = lane_plane<T>(strip, z.ow);
+    const int64_t lane_size = og > 1 ? blocks * og * out_plane : 0;
+    T* in = static_cast<T*>(Stream::thread_workspace((in_size + lane_size + (a.tail.pool ? strip * z.ow * z.o : 0)) *
+                                                     static_cast<int64_t>(sizeof(T))));
     T *lanes = in + in_size, *full = lanes + lane_size;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / strips, r = i % strips * strip, rows = out_rows - r < strip ? out_rows - r : strip;
@@ -187,12 +236,25 @@ void lane_forward(Stream& s, const Conv2dFwdArgs<T>& a) {
       to_lanes(a.x + n * z.h * z.w * z.c, z.h, z.w, z.groups, cg, y0, y0 + (rows - 1) * z.stride_h + span, z.left,
                z.right, in, plane);
       T* y = a.tail.pool ? full : a.y + (n * z.oh + r) * z.ow * z.o;
-      LaneSlide<T> slide{in,     cg * plane, z.stride_h * width * N, z.stride_w * N, offset, terms, factors,
-                         y,      N,          0,                      z.ow * z.o,     z.o,    rows,  z.ow,
-                         z.groups, og};
+      LaneSlide<T> slide{in,
+                         cg * plane,
+                         z.stride_h * width * N,
+                         z.stride_w * N,
+                         offset,
+                         terms,
+                         factors,
+                         y,
+                         N,
+                         0,
+                         z.ow * z.o,
+                         z.o,
+                         rows,
+                         z.ow,
+                         z.groups,
+                         og};
       if (og > 1) {
         slide.dst = lanes;
-        slide.dst_each = strip * z.ow * N;
+        slide.dst_each = out_plane;
         slide.dst_block = og * slide.dst_each;
         slide.dst_row = z.ow * N;
         slide.dst_pixel = N;
@@ -227,16 +289,15 @@ class LaneDataGradient {
         }
     const int64_t steps = (z.h + z.stride_h - 1) / z.stride_h, row = width() * blocks * og * N;
     steps_ = lane_rows<T>(steps, row + (cg > 1 ? z.stride_h * out_row() : 0), (last_ - first_) * row);
-    plane_ = (steps_ + last_ - first_) * width() * N;
+    plane_ = lane_plane<T>(steps_ + last_ - first_, width());
+    out_plane_ = lane_plane<T>(steps_ * z.stride_h, z.w);
   }
 
   int64_t packed_elements() const {
     const int64_t phases = z.stride_h * z.stride_w, terms = z.kh * z.kw * og;
     return blocks * cg * (phases + terms) * N + terms * static_cast<int64_t>(sizeof(int64_t) / sizeof(T));
   }
-  int64_t scratch_elements() const {
-    return blocks * og * plane_ + (cg > 1 ? steps_ * z.stride_h * out_row() : 0);
-  }
+  int64_t scratch_elements() const { return blocks * og * plane_ + (cg > 1 ? blocks * cg * out_plane_ : 0); }
 
   void prepare(Stream&, T* packed) {
     packed_ = packed;
@@ -260,7 +321,7 @@ class LaneDataGradient {
 
   void image(const T* dz, T* dx, T* planes) const {
     T* lanes = planes + blocks * og * plane_;
-    const int64_t strip = steps_ * z.stride_h, out_plane = strip * z.w * N;
+    const int64_t strip = steps_ * z.stride_h;
     for (int64_t t = 0; t * z.stride_h < z.h; t += steps_) {
       const int64_t row = t * z.stride_h, rows = z.h - row < strip ? z.h - row : strip;
       const int64_t steps = (rows + z.stride_h - 1) / z.stride_h;
@@ -269,24 +330,12 @@ class LaneDataGradient {
       each_phase([&](Phase v, Phase h, const T* factors, const int64_t* offset) {
         const bool direct = cg == 1;
         const int64_t pixel = direct ? z.c : N;
-        slide_lanes(LaneSlide<T>{planes,
-                                 og * plane_,
-                                 width() * N,
-                                 N,
-                                 offset,
-                                 v.count() * h.count() * og,
-                                 factors,
+        slide_lanes(LaneSlide<T>{planes, og * plane_, width() * N, N, offset, v.count() * h.count() * og, factors,
                                  (direct ? image : lanes) + (v.phase * z.w + h.phase) * pixel,
-                                 direct ? N : cg * out_plane,
-                                 out_plane,
-                                 z.stride_h * z.w * pixel,
-                                 z.stride_w * pixel,
-                                 v.inputs(rows),
-                                 h.inputs(z.w),
-                                 z.groups,
-                                 cg});
+                                 direct ? N : cg * out_plane_, out_plane_, z.stride_h * z.w * pixel, z.stride_w * pixel,
+                                 v.inputs(rows), h.inputs(z.w), z.groups, cg});
       });
-      if (cg > 1) from_lanes(lanes, out_plane, z.groups, cg, rows * z.w, image);
+      if (cg > 1) from_lanes(lanes, out_plane_, z.groups, cg, rows * z.w, image);
     }
   }
 
@@ -315,10 +364,10 @@ class LaneDataGradient {
   const Conv2dBwdArgs<T>& a;
   const ConvShape& z;
   const int64_t cg, og, blocks;
-  int64_t left_, right_;  // of dz, where windows reach over it
-  int64_t first_, last_;  // rows of dz that step t sees: t + first_ to t + last_
-  int64_t steps_;         // of the vertical stride, worked on together
-  int64_t plane_;         // numbers in a plane of dz
+  int64_t left_, right_;       // of dz, where windows reach over it
+  int64_t first_, last_;       // rows of dz that step t sees: t + first_ to t + last_
+  int64_t steps_;              // of the vertical stride, worked on together
+  int64_t plane_, out_plane_;  // numbers in a plane of dz, of dx
   T* packed_ = nullptr;
 };
 
@@ -345,8 +394,8 @@ class LaneWeightGradient {
     for (int64_t i = 0; i < images; ++i)
       for (int64_t r = 0; r < rows; r += strip_) {
         const int64_t count = rows - r < strip_ ? rows - r : strip_, y0 = (row + r) * z.stride_h - z.top;
-        to_lanes(a.x + (n + i) * image_elements(), z.h, z.w, z.groups, cg, y0,
-                 y0 + (count - 1) * z.stride_h + span(), z.left, z.right, in, in_plane());
+        to_lanes(a.x + (n + i) * image_elements(), z.h, z.w, z.groups, cg, y0, y0 + (count - 1) * z.stride_h + span(),
+                 z.left, z.right, in, in_plane());
         to_lanes(dz + i * rows * z.ow * z.o, rows, z.ow, z.groups, og, r, r + count, 0, 0, out, out_plane());
         T* to = sum;
         for (int64_t b = 0; b < blocks; ++b)
@@ -371,8 +420,8 @@ class LaneWeightGradient {
   static constexpr int N = Vec<T>::N, kTaps = 6;
   int64_t width() const { return z.left + z.w + z.right; }
   int64_t span() const { return (z.kh - 1) * z.dilation_h + 1; }
-  int64_t in_plane() const { return ((strip_ - 1) * z.stride_h + span()) * width() * N; }
-  int64_t out_plane() const { return strip_ * z.ow * N; }
+  int64_t in_plane() const { return lane_plane<T>((strip_ - 1) * z.stride_h + span(), width()); }
+  int64_t out_plane() const { return lane_plane<T>(strip_, z.ow); }
 
   // sum[tap] += the products of one plane of x and one of dz; some taps at a time, and
   // pixels in turn to two sums of each, or they would wait for one another.
@@ -382,7 +431,7 @@ class LaneWeightGradient {
       with_count<kTaps>(taps - t < step ? taps - t : step, [&](auto count) {
         constexpr int P = count;
         Vec<T> acc[2][P];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int p = 0; p < P; ++p) {
           acc[0][p] = Vec<T>::load(sum + (t + p) * N);
           acc[1][p] = Vec<T>(0);
@@ -390,14 +439,14 @@ class LaneWeightGradient {
         const int64_t pixel = z.stride_w * N;
         for (int64_t r = 0; r < rows; ++r) {
           const T *d = dz + r * z.ow * N, *from[P];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
           for (int p = 0; p < P; ++p) {
             const int64_t ky = (t + p) / z.kw, kx = (t + p) % z.kw;
             from[p] = x + ((r * z.stride_h + ky * z.dilation_h) * width() + kx * z.dilation_w) * N;
           }
           const auto add = [&](int64_t q, Vec<T>(&to)[P]) {
             const Vec<T> g = Vec<T>::load(d + q * N);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int p = 0; p < P; ++p) to[p] = fma(g, Vec<T>::load(from[p] + q * pixel), to[p]);
           };
           int64_t q = 0;
@@ -407,7 +456,7 @@ class LaneWeightGradient {
           }
           if (q < z.ow) add(q, acc[0]);
         }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int p = 0; p < P; ++p) (acc[0][p] + acc[1][p]).store(sum + (t + p) * N);
       });
   }
