@@ -16,6 +16,7 @@ struct ConvShape {
   int64_t top, left, bottom, right;  // padding
   int64_t groups;
   int64_t ws[4];  // strides of the weight's (o, c / groups, kh, kw)
+  bool winograd;  // where it pays (winograd.h)
 
   FNN_INLINE int64_t inputs() const { return n * h * w * c; }
   FNN_INLINE int64_t outputs() const { return n * oh * ow * o; }

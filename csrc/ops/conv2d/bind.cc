@@ -1,11 +1,24 @@
+#include <atomic>
+
 #include "autograd/tape.h"
 #include "plan/launch.h"
+#include "plan/plan.h"
 #include "ops/copy/op.h"
 #include "ops/view/op.h"
 #include "python/casters.h"
 
 namespace fnn {
 namespace {
+
+std::atomic<bool> winograd{false};
+
+void set_algorithm(const std::string& name) {
+  check(name == "direct" || name == "winograd", "set_conv2d_algorithm", "expected 'direct' or 'winograd'; got '", name,
+        "'");
+  const bool wanted = name == "winograd";
+  if (winograd.exchange(wanted) != wanted) forget_plans();
+}
+std::string algorithm() { return winograd ? "winograd" : "direct"; }
 
 // 'same', 'valid' or zeros on both sides of each axis.
 struct Padding {
@@ -45,6 +58,7 @@ ConvShape conv_shape(const char* op, const Tensor& x, const Tensor& w, Pair stri
   s.stride_h = stride.h, s.stride_w = stride.w;
   s.dilation_h = dilation.h, s.dilation_w = dilation.w;
   s.groups = groups;
+  s.winograd = winograd;  // of backward too, whatever the switch says then
   check_window(op, "stride", stride, 1);
   check_window(op, "dilation", dilation, 1);
   check(!padding.same || (stride.h == 1 && stride.w == 1), op, "padding='same' needs a stride of 1; got ", stride);
@@ -145,6 +159,17 @@ void bind_conv2d(py::module_& m) {
         ReleaseGil(),
         "Cross-correlation of input (N, C, L) with weight (O, C / groups, k), plus bias (O,): (N, O, OL). padding may "
         "be 'same' or 'valid'.");
+  m.def("set_conv2d_algorithm", &set_algorithm, required("name"),
+        "How convolutions are computed from now on: 'direct', as at the start, or 'winograd', where it pays. Compiled "
+        "steps record anew; a convolution's backward uses what its forward did.\n\n"
+        "'winograd' makes outputs in tiles of 4 x 4 from a quarter of the products, Winograd's F(4 x 4, 3 x 3), in the "
+        "forward pass and for the gradient of the input. It takes kernels of 3 x 3 with stride and dilation 1 and one "
+        "group, from 32 channels to 32 or more, where there are 32 tiles or more and these are at most a third larger "
+        "than the output; the gradient of the input also wants a padding of at most 2 at the sides. All others, and "
+        "the gradient of the weight, stay direct. Numbers of like size come out within 16 epsilon sum |x w|, the "
+        "largest such sum in the tile; a NaN or an infinity makes NaN of its whole tile.\n\n"
+        "Raises a ValueError for another name.");
+  m.def("get_conv2d_algorithm", &algorithm, "The name that set_conv2d_algorithm() was given last, or 'direct'.");
 }
 
 }  // namespace fnn

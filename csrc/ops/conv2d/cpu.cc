@@ -1,18 +1,61 @@
 #include "core/stream.h"
 #include "ops/conv2d/data_gradient.h"
-#include "ops/conv2d/planar.h"
 #include "ops/conv2d/depthwise.h"
+#include "ops/conv2d/planar.h"
 #include "ops/conv2d/tail.h"
 #include "ops/conv2d/tile.h"
 #include "ops/conv2d/weight_gradient.h"
+#include "ops/conv2d/winograd.h"
 #include "tile/reduce.h"
 
 namespace fnn::FNN_ISA {
+
+// A tile (4, 4, o) at (4 ty, 4 tx) of image n, as far as it lies in y (n, oh, ow, o).
+template <class T>
+void store_tile(const Winograd<T>& a, const ConvTail& tail, int64_t n, int64_t ty, int64_t tx, const T* tile, T* y,
+                uint8_t* cell) {
+  const int64_t row = 4 * a.o, down = a.oh - 4 * ty < 4 ? a.oh - 4 * ty : 4;
+  const int64_t across = a.ow - 4 * tx < 4 ? a.ow - 4 * tx : 4;
+  if (tail.pool) {
+    for (int64_t r = 0; r + 2 <= down; r += 2) {
+      const int64_t at = ((n * (a.oh / 2) + 2 * ty + r / 2) * (a.ow / 2) + 2 * tx) * a.o;
+      pool_rows(tail, tile + r * row, row, across / 2, a.o, y + at, cell + at);
+    }
+    return;
+  }
+  for (int64_t r = 0; r < down; ++r) {
+    T* to = y + ((n * a.oh + 4 * ty + r) * a.ow + 4 * tx) * a.o;
+    __builtin_memcpy(to, tile + r * row, across * a.o * sizeof(T));
+    if (tail.has_activation) activate(tail, to, across * a.o);
+  }
+}
+
+template <class T>
+void winograd_fwd(Stream& s, const Conv2dFwdArgs<T>& a, const Winograd<T>& tiles) {
+  const auto source = [&](int64_t n, int64_t, T*) { return a.x + n * a.s.h * a.s.w * a.s.c; };
+  winograd(s, tiles, false, source, [&](int64_t n, int64_t ty, int64_t tx, const T* tile) {
+    store_tile(tiles, a.tail, n, ty, tx, tile, a.y, a.cell);
+  });
+}
+
+template <class T>
+void winograd_dx(Stream& s, const Conv2dBwdArgs<T>& a, const Winograd<T>& tiles) {
+  const auto source = [&](int64_t n, int64_t images, T* scratch) -> const T* {
+    const int64_t size = a.s.oh * a.s.ow * a.s.o;
+    if (a.tail.empty()) return a.dy + n * size;
+    for (int64_t i = 0; i < images; ++i) expand_gradient(a, n + i, scratch + i * size);
+    return scratch;
+  };
+  winograd(s, tiles, !a.tail.empty(), source, [&](int64_t n, int64_t ty, int64_t tx, const T* tile) {
+    store_tile(tiles, ConvTail{}, n, ty, tx, tile, a.dx, nullptr);
+  });
+}
 
 template <class T>
 void conv2d_fwd(Stream& s, const Conv2dFwdArgs<T>& a) {
   const ConvShape& z = a.s;
   if (lanes_pay<T>(z.groups, z.o / z.groups)) return lane_forward(s, a);
+  if (const auto tiles = winograd_forward(z, a.w, a.b); winograd_pays(z, tiles)) return winograd_fwd(s, a, tiles);
   const int64_t cg = z.c / z.groups, og = z.o / z.groups, depth = z.kh * z.kw * cg;
   const int64_t group_size = packed_size<T>(depth, og);
   const bool planar = suits_planar<T>(z);
@@ -166,6 +209,13 @@ void backward(Stream& s, const Conv2dBwdArgs<T>& a) {
 
 template <class T>
 void conv2d_bwd(Stream& s, const Conv2dBwdArgs<T>& a) {
+  if (const auto tiles = winograd_backward(a.s, a.w); a.dx && winograd_pays(a.s, tiles)) {
+    winograd_dx(s, a, tiles);
+    Conv2dBwdArgs<T> rest = a;
+    rest.dx = nullptr;
+    if (rest.dw || rest.db) backward<T, DataGradient<T>, WeightGradient<T>>(s, rest);
+    return;
+  }
   const int64_t cg = a.s.c / a.s.groups, og = a.s.o / a.s.groups;
   // Columns of a tile are a group's inputs for dx, its outputs for dw.
   if (lanes_pay<T>(a.s.groups, a.dx && cg < og ? cg : og))

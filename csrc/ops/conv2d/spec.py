@@ -58,6 +58,27 @@ def image(x, w, b=None, **options):
     return y[0], scale[0]
 
 
+def winograd(*arrays, **options):
+    """The operation with the switch set."""
+    before = _C.get_conv2d_algorithm()
+    _C.set_conv2d_algorithm("winograd")
+    try:
+        return _C.conv2d(*arrays, **options)
+    finally:
+        _C.set_conv2d_algorithm(before)
+
+
+def in_tiles(x, w, b=None, **options):
+    """An error of one output is one of all 4 x 4 in its tile."""
+    y, scale = conv2d(x, w, b, **options)
+    largest = np.zeros_like(scale)
+    for i in range(0, scale.shape[2], 4):
+        for j in range(0, scale.shape[3], 4):
+            tile = np.s_[:, :, i : i + 4, j : j + 4]
+            largest[tile] = scale[tile].max((2, 3), keepdims=True)
+    return y, largest
+
+
 def case(name, x, w, bias=True, grad=True, **attrs):
     return Case(name, {"x": x, "w": w, "b": (w[0],) if bias else None}, attrs, grad)
 
@@ -218,6 +239,42 @@ SPECS = [
         [case("plain", (3, 6, 5), (4, 3, 3, 3), padding=1)],
         grad=["x", "w", "b"],
         op=_C.conv2d,
+    ),
+    Spec(
+        "conv2d_winograd",
+        in_tiles,
+        [
+            case("plain", (8, 32, 8, 8), (32, 32, 3, 3), padding=1),
+            case("odd sizes", (3, 33, 15, 13), (41, 33, 3, 3), padding=1),
+            case("no padding, no bias", (4, 40, 13, 14), (32, 40, 3, 3), bias=False),
+            case("padding 2", (2, 32, 14, 14), (32, 32, 3, 3), padding=2),
+            case("padding 3, a direct gradient", (2, 32, 14, 14), (32, 32, 3, 3), padding=3),
+            case("padding that differs", (3, 32, 14, 13), (33, 32, 3, 3), padding=(0, 2)),
+            case("same", (2, 32, 16, 15), (64, 32, 3, 3), padding="same"),
+            case("long rows", (1, 32, 4, 230), (32, 32, 3, 3), padding=1),
+            case("one image", (1, 49, 24, 23), (32, 49, 3, 3), padding=1),
+            case("many images", (131, 32, 3, 4), (32, 32, 3, 3), padding=1),
+            case("many channels", (2, 130, 16, 16), (97, 130, 3, 3), padding=1),
+            case("direct: few channels", (8, 31, 8, 8), (32, 31, 3, 3), padding=1),
+            case("direct: few tiles", (7, 32, 8, 8), (32, 32, 3, 3), padding=1),
+            case("direct: tiles too large", (8, 32, 9, 9), (32, 32, 3, 3), padding=1),
+            case("direct: stride", (8, 32, 15, 15), (32, 32, 3, 3), padding=1, stride=(1, 2)),
+            case("direct: dilation", (8, 32, 9, 9), (32, 32, 3, 3), padding=1, dilation=(2, 1)),
+            case("direct: groups", (8, 64, 8, 8), (64, 32, 3, 3), padding=1, groups=2),
+            case("direct: 5 x 5", (8, 32, 8, 8), (32, 32, 5, 5), padding=2),
+        ],
+        kernels=["conv2d_fwd", "conv2d_bwd"],
+        grad=["x", "w", "b"],
+        op=winograd,
+        k=16,
+        grad_k=64,
+        bench=[
+            case("64 x 64 x 16 x 16 to 64", (64, 64, 16, 16), (64, 64, 3, 3), padding=1),
+            case("64 x 128 x 8 x 8 to 128", (64, 128, 8, 8), (128, 128, 3, 3), padding=1),
+            case("128 x 64 x 16 x 16 to 128", (128, 64, 16, 16), (128, 64, 3, 3), padding=1),
+        ],
+        flops=flops,
+        torch="nn.functional.conv2d",
     ),
     Spec(
         "conv1d",
