@@ -1,4 +1,5 @@
-"""Convolutions of ten layers: the forward pass and the gradients of input and of weight.
+"""Convolutions of ten layers, and three depthwise ones: the forward pass and the gradients of input
+and of weight.
 
 There is no bias. Channels are last where a library can choose: fastnn keeps activations so, and
 JAX is fastest so; PyTorch is timed in both layouts.
@@ -22,9 +23,10 @@ KERNELS = ("forward", "input gradient", "weight gradient")
 class Layer:
     name: str
     x: tuple[int, int, int, int]  # (N, C, H, W)
-    w: tuple[int, int, int, int]  # (O, C, kh, kw)
+    w: tuple[int, int, int, int]  # (O, C / groups, kh, kw)
     stride: int = 1
     padding: int = 0
+    groups: int = 1
 
     @property
     def y(self) -> tuple[int, int, int, int]:  # (N, O, OH, OW)
@@ -66,12 +68,19 @@ LAYERS = (
     Layer("ImageNet", (8, 3, 64, 64), (32, 3, 7, 7), stride=2, padding=3),
 )
 
+DEPTHWISE = (
+    Layer("MobileNet", (32, 64, 28, 28), (64, 1, 3, 3), padding=1, groups=64),
+    Layer("MobileNet", (64, 128, 14, 14), (128, 1, 3, 3), padding=1, groups=128),
+    Layer("MobileNet", (64, 128, 14, 14), (128, 1, 3, 3), stride=2, padding=1, groups=128),
+)
+
 
 def _fastnn(layer: Layer, kernel: str) -> Run:
     fn: Any = importlib.import_module("fastnn")
     x, w, g = (fn.from_numpy(a) for a in layer.arrays())
     x, g = (t.contiguous(memory_format=fn.channels_last) for t in (x, g))
-    conv = functools.partial(fn.nn.functional.conv2d, stride=layer.stride, padding=layer.padding)
+    options = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
+    conv = functools.partial(fn.nn.functional.conv2d, **options)
     if kernel == "forward":
         return lambda: conv(x, w)  # no input requires a gradient: nothing is recorded
     wanted = x if kernel == "input gradient" else w
@@ -92,10 +101,10 @@ def _torch(layer: Layer, kernel: str, channels_last: bool) -> Run:
         x, w, g = (t.contiguous(memory_format=torch.channels_last) for t in (x, w, g))
     stride, padding = [layer.stride] * 2, [layer.padding] * 2
     if kernel == "forward":
-        return lambda: torch.nn.functional.conv2d(x, w, None, stride, padding)
+        return lambda: torch.nn.functional.conv2d(x, w, None, stride, padding, 1, layer.groups)
     mask = [kernel == "input gradient", kernel == "weight gradient", False]
     backward = torch.ops.aten.convolution_backward
-    rest = (None, stride, padding, [1, 1], False, [0, 0], 1, mask)
+    rest = (None, stride, padding, [1, 1], False, [0, 0], layer.groups, mask)
     return lambda: backward(g, x, w, *rest)
 
 
@@ -109,7 +118,12 @@ def _jax(layer: Layer, kernel: str) -> Run:
         border = [(layer.padding, layer.padding)] * 2
         kinds = ("NHWC", "HWIO", "NHWC")
         return jax.lax.conv_general_dilated(
-            x, w, [layer.stride] * 2, border, dimension_numbers=kinds
+            x,
+            w,
+            [layer.stride] * 2,
+            border,
+            dimension_numbers=kinds,
+            feature_group_count=layer.groups,
         )
 
     def gradient(of: int) -> Any:
@@ -131,9 +145,11 @@ def _build(layer: Layer, kernel: str, peer: str) -> Run | None:
 
 
 def _case(layer: Layer, kernel: str) -> Timed:
-    group = f"conv2d {kernel}"
+    group = f"{'depthwise ' * (layer.groups > 1)}conv2d {kernel}"
     build = functools.partial(_build, layer, kernel)
     return Timed(f"{group}: {layer}", group, lambda: (layer.flops, 0.0), build)
 
 
-CASES = [_case(layer, kernel) for kernel in KERNELS for layer in LAYERS]
+CASES = [
+    _case(layer, kernel) for layers in (LAYERS, DEPTHWISE) for kernel in KERNELS for layer in layers
+]

@@ -162,12 +162,12 @@ void bind_conv2d(py::module_& m) {
   m.def("set_conv2d_algorithm", &set_algorithm, required("name"),
         "How convolutions are computed from now on: 'direct', as at the start, or 'winograd', where it pays. Compiled "
         "steps record anew; a convolution's backward uses what its forward did.\n\n"
-        "'winograd' makes outputs in tiles of 4 x 4 from a quarter of the products, Winograd's F(4 x 4, 3 x 3), in the "
-        "forward pass and for the gradient of the input. It takes kernels of 3 x 3 with stride and dilation 1 and one "
-        "group, from 32 channels to 32 or more, where there are 32 tiles or more and these are at most a third larger "
-        "than the output; the gradient of the input also wants a padding of at most 2 at the sides. All others, and "
-        "the gradient of the weight, stay direct. Numbers of like size come out within 16 epsilon sum |x w|, the "
-        "largest such sum in the tile; a NaN or an infinity makes NaN of its whole tile.\n\n"
+        "'winograd' makes outputs in tiles of 4 x 4 from a quarter of the products: Winograd's F(4 x 4, 3 x 3), and "
+        "the same for both gradients. It takes kernels of 3 x 3 with stride and dilation 1 and one group, from 16 "
+        "channels or more to 16 or more, where there are 4 tiles or more and these hold at most twice the outputs; "
+        "the gradient of the input also wants a padding of at most 2 at the sides. All others stay direct. Numbers of "
+        "like size come out within 16 epsilon sum |x w|, the largest such sum in the tile; a NaN or an infinity makes "
+        "NaN of its whole tile.\n\n"
         "Raises a ValueError for another name.");
   m.def("get_conv2d_algorithm", &algorithm, "The name that set_conv2d_algorithm() was given last, or 'direct'.");
 }

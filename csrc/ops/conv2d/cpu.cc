@@ -30,25 +30,39 @@ void store_tile(const Winograd<T>& a, const ConvTail& tail, int64_t n, int64_t t
   }
 }
 
+// Rows of images that lie in memory as they are.
+template <class T>
+struct RowsOf {
+  const T* x;
+  int64_t rows, row;
+  const T* operator()(int64_t n, int64_t begin, int64_t, T*) const { return x + (n * rows + begin) * row; }
+};
+
 template <class T>
 void winograd_fwd(Stream& s, const Conv2dFwdArgs<T>& a, const Winograd<T>& tiles) {
-  const auto source = [&](int64_t n, int64_t, T*) { return a.x + n * a.s.h * a.s.w * a.s.c; };
-  winograd(s, tiles, false, source, [&](int64_t n, int64_t ty, int64_t tx, const T* tile) {
+  winograd(s, tiles, RowsOf<T>{a.x, a.s.h, a.s.w * a.s.c}, [&](int64_t n, int64_t ty, int64_t tx, const T* tile) {
     store_tile(tiles, a.tail, n, ty, tx, tile, a.y, a.cell);
   });
 }
 
+// dx and dw, as far as the rule lets them; the rest of `a` remains to be done.
 template <class T>
-void winograd_dx(Stream& s, const Conv2dBwdArgs<T>& a, const Winograd<T>& tiles) {
-  const auto source = [&](int64_t n, int64_t images, T* scratch) -> const T* {
-    const int64_t size = a.s.oh * a.s.ow * a.s.o;
-    if (a.tail.empty()) return a.dy + n * size;
-    for (int64_t i = 0; i < images; ++i) expand_gradient(a, n + i, scratch + i * size);
+void winograd_bwd(Stream& s, Conv2dBwdArgs<T>& a) {
+  const auto gradient = [&](int64_t n, int64_t begin, int64_t end, T* scratch) -> const T* {
+    if (a.tail.empty()) return a.dy + (n * a.s.oh + begin) * a.s.ow * a.s.o;
+    expand_gradient(a, n, begin, end, scratch);
     return scratch;
   };
-  winograd(s, tiles, !a.tail.empty(), source, [&](int64_t n, int64_t ty, int64_t tx, const T* tile) {
-    store_tile(tiles, ConvTail{}, n, ty, tx, tile, a.dx, nullptr);
-  });
+  if (const auto tiles = winograd_backward(a.s, a.w); a.dx && winograd_pays(a.s, tiles)) {
+    winograd(s, tiles, gradient, [&](int64_t n, int64_t ty, int64_t tx, const T* tile) {
+      store_tile(tiles, ConvTail{}, n, ty, tx, tile, a.dx, nullptr);
+    });
+    a.dx = nullptr;
+  }
+  if (const auto tiles = winograd_forward<T>(a.s, nullptr, nullptr); a.dw && winograd_pays(a.s, tiles)) {
+    winograd_weight(s, tiles, RowsOf<T>{a.x, a.s.h, a.s.w * a.s.c}, gradient, a.dw);
+    a.dw = nullptr;
+  }
 }
 
 template <class T>
@@ -175,7 +189,7 @@ void backward(Stream& s, const Conv2dBwdArgs<T>& a) {
   const int64_t scratch_size = dz_size + data_size + (a.dw ? weight.scratch_elements(group) : 0);
   const auto dz_of = [&](int64_t n, int64_t images, T* scratch) -> const T* {
     if (a.tail.empty()) return a.dy + n * outputs;
-    for (int64_t i = 0; i < images; ++i) expand_gradient(a, n + i, scratch + i * outputs);
+    for (int64_t i = 0; i < images; ++i) expand_gradient(a, n + i, 0, z.oh, scratch + i * outputs);
     return scratch;
   };
 
@@ -208,14 +222,10 @@ void backward(Stream& s, const Conv2dBwdArgs<T>& a) {
 }
 
 template <class T>
-void conv2d_bwd(Stream& s, const Conv2dBwdArgs<T>& a) {
-  if (const auto tiles = winograd_backward(a.s, a.w); a.dx && winograd_pays(a.s, tiles)) {
-    winograd_dx(s, a, tiles);
-    Conv2dBwdArgs<T> rest = a;
-    rest.dx = nullptr;
-    if (rest.dw || rest.db) backward<T, DataGradient<T>, WeightGradient<T>>(s, rest);
-    return;
-  }
+void conv2d_bwd(Stream& s, const Conv2dBwdArgs<T>& all) {
+  Conv2dBwdArgs<T> a = all;
+  if (a.s.winograd) winograd_bwd(s, a);
+  if (!a.dx && !a.dw && !a.db) return;
   const int64_t cg = a.s.c / a.s.groups, og = a.s.o / a.s.groups;
   // Columns of a tile are a group's inputs for dx, its outputs for dw.
   if (lanes_pay<T>(a.s.groups, a.dx && cg < og ? cg : og))

@@ -53,21 +53,23 @@ void pool_rows(const ConvTail& tail, const T* z, int64_t row, int64_t pixels, in
   });
 }
 
-// The gradient of z (oh, ow, o) of image n, from that of y.
+// The gradient of rows [begin, end) of z (oh, ow, o) of image n, from that of y; begin is even,
+// and end is even or oh.
 template <class T>
-void expand_gradient(const Conv2dBwdArgs<T>& a, int64_t n, T* dz) {
+void expand_gradient(const Conv2dBwdArgs<T>& a, int64_t n, int64_t begin, int64_t end, T* dz) {
   using Mask = typename Vec<T>::Mask;
   const ConvShape& s = a.s;
   const int64_t o = s.o, row = s.ow * o;
   const Vec<T> none(0);
   with_tail_activation(a.tail, [&](auto f) {
     if (!a.tail.pool)
-      return for_vec<T>(0, s.oh * row, [&](auto at) {
-        const int64_t i = n * s.oh * row;
+      return for_vec<T>(0, (end - begin) * row, [&](auto at) {
+        const int64_t i = (n * s.oh + begin) * row;
         at.store(dz, at.load(a.dy + i) * f.slope(at.load(a.y + i), none, none));
       });
     const int64_t ph = s.oh / 2, pw = s.ow / 2;
-    for (int64_t y = 0; y < ph; ++y) {
+    dz -= begin * row;
+    for (int64_t y = begin / 2; y < end / 2; ++y) {
       for (int64_t q = 0; q < pw; ++q) {
         const int64_t i = ((n * ph + y) * pw + q) * o;
         T* to = dz + (2 * y * s.ow + 2 * q) * o;
@@ -83,7 +85,7 @@ void expand_gradient(const Conv2dBwdArgs<T>& a, int64_t n, T* dz) {
       for (int64_t r = 0; r < 2 && s.ow % 2; ++r)
         for (int64_t i = 0; i < o; ++i) dz[((2 * y + r) * s.ow + s.ow - 1) * o + i] = T(0);
     }
-    for (int64_t i = 2 * ph * row; i < s.oh * row; ++i) dz[i] = T(0);
+    for (int64_t i = end / 2 * 2 * row; i < end * row; ++i) dz[i] = T(0);
   });
 }
 

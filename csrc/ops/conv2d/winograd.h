@@ -22,17 +22,17 @@ struct Winograd {
   FNN_INLINE int64_t across() const { return (ow + 3) / 4; }
 };
 
-constexpr int64_t kWinogradChannels = 32, kWinogradTiles = 32;
+constexpr int64_t kWinogradChannels = 16, kWinogradTiles = 4;
 
 // Whether the convolution `z` asks for it and gains by it: there are channels to pay for the
-// points, tiles to pay for the kernel's, and no more than a third of the outputs too many.
+// points, tiles to pay for the kernel's, and not twice as many outputs as are wanted.
 // Images are padded, never cut, at their sides.
 template <class T>
 FNN_INLINE bool winograd_pays(const ConvShape& z, const Winograd<T>& a) {
   const int64_t tiles = a.down() * a.across();
   return z.winograd && z.groups == 1 && z.kh == 3 && z.kw == 3 && z.stride_h == 1 && z.stride_w == 1 &&
          z.dilation_h == 1 && z.dilation_w == 1 && a.c >= kWinogradChannels && a.o >= kWinogradChannels &&
-         a.n * tiles >= kWinogradTiles && 3 * 16 * tiles <= 4 * a.oh * a.ow && a.left >= 0 &&
+         a.n * tiles >= kWinogradTiles && 16 * tiles <= 2 * a.oh * a.ow && a.left >= 0 &&
          a.left + a.w <= 4 * a.across() + 2;
 }
 
@@ -91,6 +91,29 @@ FNN_INLINE void outputs_of(const V (&m)[6], V (&y)[4]) {
   y[3] = p3 * odd_p + q3 * odd_q + m[5];
 }
 
+// The way back for the gradient of the kernel: outputs_of() and kernel_points() transposed.
+template <class V>
+FNN_INLINE void output_points(const V (&d)[4], V (&t)[6]) {
+  const V p(kP), q(kQ), p2(kP2), q2(kQ2), p3(kP2 * kP), q3(kQ2 * kQ);
+  const V even_p = d[0] + p2 * d[2], odd_p = p * d[1] + p3 * d[3];
+  const V even_q = d[0] + q2 * d[2], odd_q = q * d[1] + q3 * d[3];
+  t[0] = d[0];
+  t[1] = even_p + odd_p;
+  t[2] = even_p - odd_p;
+  t[3] = even_q + odd_q;
+  t[4] = even_q - odd_q;
+  t[5] = d[3];
+}
+template <class V>
+FNN_INLINE void kernel_of(const V (&m)[6], V (&g)[3]) {
+  const V at_p(1 / (2 * kP2 * (kP2 - kQ2))), at_q(1 / (2 * kQ2 * (kQ2 - kP2)));
+  const V sum_p = at_p * (m[1] + m[2]), odd_p = at_p * (m[1] - m[2]);
+  const V sum_q = at_q * (m[3] + m[4]), odd_q = at_q * (m[3] - m[4]);
+  g[0] = V(1 / (kP2 * kQ2)) * m[0] + sum_p + sum_q;
+  g[1] = V(kP) * odd_p + V(kQ) * odd_q;
+  g[2] = V(kP2) * sum_p + V(kQ2) * sum_q + m[5];
+}
+
 // Both axes: to[i][j] = f along columns, then rows, of from(i, j).
 template <class T, int In, int Out, class From, class F, class To>
 FNN_INLINE void both_axes(const From& from, const F& f, const To& to) {
@@ -138,72 +161,153 @@ void pack_points(Stream& s, const Winograd<T>& a, T* packed, int64_t step) {
   });
 }
 
-// source(n, images, scratch) is x of some images, which may be made in scratch (images, h, w, c)
-// where `made`; sink(n, y, x, z) takes the outputs z (4, 4, o) at (4 y, 4 x) of image n. Every
-// sum is over one channel after the other, however tiles are shared out.
+// `rows` rows from y0 on of image n (h, w, c), padded. source(n, begin, end, scratch) is where
+// its rows [begin, end) are, or makes them in scratch (8, w, c); begin is even, and end even or h.
+template <class T, class Source>
+void padded_rows(const Source& source, int64_t n, int64_t h, int64_t w, int64_t c, int64_t y0, int64_t rows,
+                 int64_t left, int64_t right, T* scratch, T* out) {
+  const int64_t begin = y0 < 0 ? 0 : y0 / 2 * 2, even = (y0 + rows + 1) / 2 * 2, end = even < h ? even : h;
+  const T* x = begin < end ? source(n, begin, end, scratch) : nullptr;
+  pad_rows(x, begin < end ? end - begin : 0, w, c, y0 - begin, y0 - begin + rows, left, right, out);
+}
+
+// The points of a row of tiles of x, each a matrix (tiles, c) with `pixel` numbers a tile.
+template <class T, class Source>
+void input_tiles(const Winograd<T>& a, const Source& source, int64_t n, int64_t ty, T* scratch, T* to, int64_t pixel,
+                 int64_t step) {
+  const int64_t width = 4 * a.across() + 2;
+  T* strip = scratch + 8 * a.w * a.c;
+  padded_rows(source, n, a.h, a.w, a.c, 4 * ty - a.top, 6, a.left, width - a.left - a.w, scratch, strip);
+  for (int64_t tile = 0; tile < a.across(); ++tile, to += pixel, strip += 4 * a.c)
+    for_vec<T>(0, a.c, [&](auto v) {
+      both_axes<T, 6, 6>([&](int i, int j) { return v.load(strip + (i * width + j) * a.c); },
+                         [](const Vec<T>(&d)[6], Vec<T>(&t)[6]) { input_points(d, t); },
+                         [&](int i, int j, Vec<T> t) { v.store(to + (6 * i + j) * step, t); });
+    });
+}
+template <class T>
+FNN_INLINE int64_t input_scratch(const Winograd<T>& a) {
+  return (8 * a.w + 6 * (4 * a.across() + 2)) * a.c;
+}
+
+// sink(n, y, x, z) takes the outputs z (4, 4, o) at (4 y, 4 x) of image n. Every sum is over
+// one channel after the other, however tiles are shared out.
 template <class T, class Source, class Sink>
-void winograd(Stream& s, const Winograd<T>& a, bool made, const Source& source, const Sink& sink) {
-  // A task is some rows of tiles, or whole images: points in the second-level cache, but
+void winograd(Stream& s, const Winograd<T>& a, const Source& source, const Sink& sink) {
+  // A task is some rows of tiles: their points stay in the second-level cache, but there are
   // enough of them for the kernel's, which come from further away.
   constexpr int64_t kTiles = 48;
   const int64_t down = a.down(), across = a.across(), rows = a.n * down;
   const int64_t fit = across < kTiles ? kTiles / across : 1, wanted = (rows + fit - 1) / fit;
   const int64_t tasks = (wanted + s.threads - 1) / s.threads * s.threads, block = (rows + tasks - 1) / tasks;
-  const int64_t per_task = made ? (block + down - 1) / down * down : block;
 
   const int64_t kernel_step = point_step(packed_size<T>(a.c, a.o));
   T* packed = static_cast<T*>(s.workspace(static_cast<size_t>(kPoints * kernel_step) * sizeof(T)));
   pack_points(s, a, packed, kernel_step);
 
-  const int64_t in_step = point_step(block * across * a.c), out_step = point_step(block * across * a.o);
-  const int64_t width = 4 * across + 2, strip_size = 6 * width * a.c;
-  const int64_t images = made ? per_task / down : 0, size = a.h * a.w * a.c, zero = 0;
-  parallel_for(s, rows, per_task, [&](int64_t begin, int64_t end) {
+  const int64_t in_step = point_step(block * across * a.c), out_step = point_step(block * across * a.o), zero = 0;
+  parallel_for(s, rows, block, [&](int64_t begin, int64_t end) {
     T* in = static_cast<T*>(Stream::thread_workspace(
-        static_cast<size_t>(kPoints * (in_step + out_step) + strip_size + 16 * a.o + images * size) * sizeof(T)));
-    T *out = in + kPoints * in_step, *strip = out + kPoints * out_step, *z = strip + strip_size;
-    const int64_t first = begin / down;
-    const T* x = source(first, (end - 1) / down + 1 - first, z + 16 * a.o);
-
-    for (int64_t at = begin; at < end; at += block) {
-      const int64_t count = end - at < block ? end - at : block;
-      for (int64_t r = 0; r < count; ++r) {
-        const int64_t n = (at + r) / down, y0 = (at + r) % down * 4 - a.top;
-        pad_rows(x + (n - first) * size, a.h, a.w, a.c, y0, y0 + 6, a.left, width - a.left - a.w, strip);
-        for (int64_t tile = 0; tile < across; ++tile) {
-          const T* from = strip + 4 * tile * a.c;
-          T* to = in + (r * across + tile) * a.c;
-          for_vec<T>(0, a.c, [&](auto v) {
-            both_axes<T, 6, 6>([&](int i, int j) { return v.load(from + (i * width + j) * a.c); },
-                               [](const Vec<T>(&d)[6], Vec<T>(&t)[6]) { input_points(d, t); },
-                               [&](int i, int j, Vec<T> t) { v.store(to + (6 * i + j) * in_step, t); });
-          });
-        }
-      }
-      for (int64_t i = 0; i < kPoints; ++i)
-        slide(Slide<T>{in + i * in_step,
-                       0,
-                       a.c,
-                       {&zero, 1, a.c},
-                       packed + i * kernel_step,
-                       nullptr,
-                       out + i * out_step,
-                       0,
-                       a.o,
-                       1,
-                       count * across,
-                       a.o});
-      for (int64_t tile = 0; tile < count * across; ++tile) {
-        const T* from = out + tile * a.o;
-        for_vec<T>(0, a.o, [&](auto v) {
-          const Vec<T> bias = a.bias ? v.load(a.bias) : Vec<T>(0);
-          both_axes<T, 6, 4>([&](int i, int j) { return v.load(from + (6 * i + j) * out_step); },
-                             [](const Vec<T>(&m)[6], Vec<T>(&y)[4]) { outputs_of(m, y); },
-                             [&](int i, int j, Vec<T> y) { v.store(z + (4 * i + j) * a.o, y + bias); });
-        });
-        sink((at + tile / across) / down, (at + tile / across) % down, tile % across, z);
-      }
+        static_cast<size_t>(kPoints * (in_step + out_step) + 16 * a.o + input_scratch(a)) * sizeof(T)));
+    T *out = in + kPoints * in_step, *z = out + kPoints * out_step, *scratch = z + 16 * a.o;
+    const int64_t tiles = (end - begin) * across;
+    for (int64_t r = begin; r < end; ++r)
+      input_tiles(a, source, r / down, r % down, scratch, in + (r - begin) * across * a.c, a.c, in_step);
+    for (int64_t i = 0; i < kPoints; ++i)
+      slide(Slide<T>{in + i * in_step,
+                     0,
+                     a.c,
+                     {&zero, 1, a.c},
+                     packed + i * kernel_step,
+                     nullptr,
+                     out + i * out_step,
+                     0,
+                     a.o,
+                     1,
+                     tiles,
+                     a.o});
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const T* from = out + tile * a.o;
+      for_vec<T>(0, a.o, [&](auto v) {
+        const Vec<T> bias = a.bias ? v.load(a.bias) : Vec<T>(0);
+        both_axes<T, 6, 4>([&](int i, int j) { return v.load(from + (6 * i + j) * out_step); },
+                           [](const Vec<T>(&m)[6], Vec<T>(&y)[4]) { outputs_of(m, y); },
+                           [&](int i, int j, Vec<T> y) { v.store(z + (4 * i + j) * a.o, y + bias); });
+      });
+      const int64_t row = begin + tile / across;
+      sink(row / down, row % down, tile % across, z);
     }
+  });
+}
+
+// The gradient of the kernel, dw in the strides a.ks, from the x and dz of two sources. Its
+// points are sums over tiles, some at a time and always in order; threads share the points.
+template <class T, class Source, class Gradient>
+void winograd_weight(Stream& s, const Winograd<T>& a, const Source& source, const Gradient& gradient, T* dw) {
+  constexpr int64_t kTiles = 128;
+  constexpr int W = kTileCols<T>, N = Vec<T>::N;
+  const int64_t down = a.down(), across = a.across(), rows = a.n * down, panels = (a.o + W - 1) / W;
+  const int64_t fit = across < kTiles ? kTiles / across : 1, block = fit < rows ? fit : rows, zero = 0;
+  const int64_t pixel = (a.c / 16 | 1) * 16 + 16, in_step = point_step(block * across * pixel);
+  const int64_t panel = block * across * W, out_step = point_step(panels * panel), sum_step = point_step(a.c * a.o);
+  T* in = static_cast<T*>(s.workspace(static_cast<size_t>(kPoints * (in_step + out_step + sum_step)) * sizeof(T)));
+  T *out = in + kPoints * in_step, *sum = out + kPoints * out_step;
+
+  for (int64_t first = 0; first < rows; first += block) {
+    const int64_t count = rows - first < block ? rows - first : block;
+    parallel_for(s, count, 1, [&](int64_t begin, int64_t end) {
+      const int64_t width = 4 * across, own = (8 * a.ow + 4 * width) * a.o;
+      const int64_t size = input_scratch(a) > own ? input_scratch(a) : own;
+      T* scratch = static_cast<T*>(Stream::thread_workspace(static_cast<size_t>(size) * sizeof(T)));
+      for (int64_t r = begin; r < end; ++r) {
+        const int64_t n = (first + r) / down, ty = (first + r) % down;
+        input_tiles(a, source, n, ty, scratch, in + r * across * pixel, pixel, in_step);
+        const T* strip = scratch + 8 * a.ow * a.o;
+        padded_rows(gradient, n, a.oh, a.ow, a.o, 4 * ty, 4, 0, width - a.ow, scratch, scratch + 8 * a.ow * a.o);
+        for (int64_t tile = 0; tile < across; ++tile, strip += 4 * a.o)
+          for_vec<T>(0, a.o, [&](auto v) {
+            T* to = out + v.i / W * panel + (r * across + tile) * W + v.i % W;
+            both_axes<T, 4, 6>([&](int i, int j) { return v.load(strip + (i * width + j) * a.o); },
+                               [](const Vec<T>(&d)[4], Vec<T>(&t)[6]) { output_points(d, t); },
+                               [&](int i, int j, Vec<T> t) { t.store(to + (6 * i + j) * out_step); });
+          });
+      }
+    });
+    parallel_for(s, kPoints * panels, 1, [&](int64_t begin, int64_t end) {
+      const int step = even_rows(a.c);
+      for (int64_t i = begin; i < end; ++i)
+        for (int64_t c = 0; c < a.c; c += step) {
+          const int64_t point = i / panels, p = i % panels;
+          Tile<T> t;
+          t.a = in + point * in_step + c;
+          t.lda = pixel;
+          t.layout = ALayout::columns;
+          t.k = {&zero, 1, count * across};
+          t.b = out + point * out_step + p * panel;
+          t.ldb = W;
+          t.b_padded = true;
+          t.c = sum + point * sum_step + c * a.o + p * W;
+          t.ldc = a.o;
+          t.rows = static_cast<int>(a.c - c < step ? a.c - c : step);
+          t.cols = static_cast<int>(a.o - p * W < W ? a.o - p * W : W);
+          t.accumulate = first > 0;
+          t.bias = nullptr;
+          run_tile(t);
+        }
+    });
+  }
+  parallel_for(s, a.c, 2048 / a.o + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c)
+      for_vec<T>(0, a.o, [&](auto v) {
+        both_axes<T, 6, 3>([&](int i, int j) { return v.load(sum + (6 * i + j) * sum_step + c * a.o); },
+                           [](const Vec<T>(&m)[6], Vec<T>(&g)[3]) { kernel_of(m, g); },
+                           [&](int i, int j, Vec<T> g) {
+                             T lane[N];
+                             g.store(lane);
+                             T* to = dw + v.i * a.ks[0] + c * a.ks[1] + i * a.ks[2] + j * a.ks[3];
+                             for (int l = 0; l < v.count(); ++l) to[l * a.ks[0]] = lane[l];
+                           });
+      });
   });
 }
 
