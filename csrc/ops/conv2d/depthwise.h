@@ -123,7 +123,7 @@ void from_lanes(const T* planes, int64_t plane, int64_t groups, int64_t each, in
       gather(planes + g / N * each * plane, plane, groups - g < N ? groups - g : N, each, y + g * each);
 }
 
-// f(std::integral_constant-like) for a count of 1 to Most known at run time.
+// f(a constant) for a count of 1 to Most known at run time.
 template <int Most, class F>
 FNN_INLINE void with_count(int64_t count, const F& f) {
   struct Constant {
@@ -141,46 +141,68 @@ struct LaneSlide {
   const T* src;  // planes, where the terms of output (0, 0) are counted from
   int64_t src_block, src_row, src_pixel;
   const int64_t* offset;  // (terms)
-  int64_t terms;
-  const T* factors;  // (blocks, to, 1 + terms, N)
-  T* dst;            // planes, or an image where dst_block is N
+  int64_t terms, run;     // terms in runs of so many, whose offsets lie src_pixel apart
+  const T* factors;       // (blocks, to, 1 + terms, N)
+  T* dst;                 // planes, or an image where dst_block is N
   int64_t dst_block, dst_each, dst_row, dst_pixel;
   int64_t rows, pixels, groups, to;
 };
 
 constexpr int kLanePixels = 8;  // sums at a time: as many as are on their way in two multipliers
+constexpr int kLaneRun = 5;
+
+// The length of the runs of a kernel's row of taps, which may meet the same pixels in turn.
+FNN_INLINE int64_t lane_run(int64_t taps, bool same_pixels) {
+  int64_t run = same_pixels && taps > 0 ? kLaneRun : 1;
+  while (taps % run != 0) --run;
+  return run;
+}
+
+// Columns [begin, end) of output i of block b, Pixels at a time. A run reads every number
+// once, from where its neighbours' sums have it in a register.
+template <int Pixels, int Run, class T>
+void lane_columns(const LaneSlide<T>& a, int64_t b, int64_t i, int64_t begin, int64_t end) {
+  constexpr int N = Vec<T>::N;
+  const int64_t left = a.groups - b * N, pixel = a.src_pixel, dst_pixel = a.dst_pixel, terms = a.terms;
+  const int lanes = a.dst_block == N && left < N ? static_cast<int>(left) : N;
+  const T* factors = a.factors + (b * a.to + i) * (1 + terms) * N;
+  const int64_t* offset = a.offset;
+  for (int64_t r = 0; r < a.rows; ++r)
+    for (int64_t q = begin; q < end; q += Pixels) {
+      const T* src = a.src + b * a.src_block + r * a.src_row + q * pixel;
+      T* dst = a.dst + b * a.dst_block + i * a.dst_each + r * a.dst_row + q * dst_pixel;
+      Vec<T> acc[Pixels];
+#pragma GCC unroll 8
+      for (int p = 0; p < Pixels; ++p) acc[p] = Vec<T>::load(factors);
+      for (int64_t t = 0; t < terms; t += Run) {
+        const T* x = src + offset[t];
+#pragma GCC unroll 8
+        for (int u = 0; u < Run; ++u) {
+          const Vec<T> factor = Vec<T>::load(factors + (1 + t + u) * N);
+#pragma GCC unroll 8
+          for (int p = 0; p < Pixels; ++p) acc[p] = fma(Vec<T>::load(x + (p + u) * pixel), factor, acc[p]);
+        }
+      }
+#pragma GCC unroll 8
+      for (int p = 0; p < Pixels; ++p)
+        lanes == N ? acc[p].store(dst + p * dst_pixel) : acc[p].store(dst + p * dst_pixel, lanes);
+    }
+}
 
 template <class T>
 void slide_lanes(const LaneSlide<T>& a) {
-  constexpr int N = Vec<T>::N;
   const int64_t tiles = (a.pixels + kLanePixels - 1) / kLanePixels;
-  const int64_t step = tiles > 0 ? (a.pixels + tiles - 1) / tiles : 1;
-  const T* factors = a.factors;
-  for (int64_t b = 0; b * N < a.groups; ++b)
-    for (int64_t i = 0; i < a.to; ++i, factors += (1 + a.terms) * N) {
-      const int64_t left = a.groups - b * N;
-      const int lanes = a.dst_block == N && left < N ? static_cast<int>(left) : N;
-      for (int64_t r = 0; r < a.rows; ++r)
-        for (int64_t q = 0; q < a.pixels; q += step) {
-          const T* src = a.src + b * a.src_block + r * a.src_row + q * a.src_pixel;
-          T* dst = a.dst + b * a.dst_block + i * a.dst_each + r * a.dst_row + q * a.dst_pixel;
-          with_count<kLanePixels>(a.pixels - q < step ? a.pixels - q : step, [&](auto count) {
-            constexpr int P = count;
-            Vec<T> acc[P];
-#pragma GCC unroll 16
-            for (int p = 0; p < P; ++p) acc[p] = Vec<T>::load(factors);
-            for (int64_t t = 0; t < a.terms; ++t) {
-              const Vec<T> factor = Vec<T>::load(factors + (1 + t) * N);
-              const T* x = src + a.offset[t];
-#pragma GCC unroll 16
-              for (int p = 0; p < P; ++p) acc[p] = fma(Vec<T>::load(x + p * a.src_pixel), factor, acc[p]);
-            }
-#pragma GCC unroll 16
-            for (int p = 0; p < P; ++p)
-              lanes == N ? acc[p].store(dst + p * a.dst_pixel) : acc[p].store(dst + p * a.dst_pixel, lanes);
-          });
-        }
-    }
+  const int64_t step = tiles > 0 ? (a.pixels + tiles - 1) / tiles : 1, whole = a.pixels / step * step;
+  const int64_t ends[] = {0, whole, a.pixels};
+  with_count<kLaneRun>(a.run, [&](auto run) {
+    for (int64_t b = 0; b * Vec<T>::N < a.groups; ++b)
+      for (int64_t i = 0; i < a.to; ++i)
+        for (int part = 0; part < 2; ++part)
+          if (ends[part] < ends[part + 1])
+            with_count<kLanePixels>(part == 0 ? step : a.pixels - whole, [&](auto pixels) {
+              lane_columns<pixels, run>(a, b, i, ends[part], ends[part + 1]);
+            });
+  });
 }
 
 // w[group * og + i, j, ky, kx] of the groups of block b, as lanes.
@@ -242,6 +264,7 @@ void lane_forward(Stream& s, const Conv2dFwdArgs<T>& a) {
                          z.stride_w * N,
                          offset,
                          terms,
+                         lane_run(z.kw, z.dilation_w == z.stride_w),
                          factors,
                          y,
                          N,
@@ -302,19 +325,15 @@ class LaneDataGradient {
   void prepare(Stream&, T* packed) {
     packed_ = packed;
     each_phase([&](Phase v, Phase h, T* factors, int64_t* offset) {
-      for (int64_t ky = 0; ky < z.kh; ++ky)
-        for (int64_t kx = 0; kx < z.kw; ++kx)
-          if (v.sees(ky) && h.sees(kx))
-            for (int64_t i = 0; i < og; ++i)
-              *offset++ = i * plane_ + ((v.shift(ky) - first_) * width() + h.shift(kx) + left_) * N;
+      each_term(v, h, [&](int64_t i, int64_t ky, int64_t kx) {
+        *offset++ = i * plane_ + ((v.shift(ky) - first_) * width() + h.shift(kx) + left_) * N;
+      });
       for (int64_t b = 0; b < blocks; ++b)
         for (int64_t j = 0; j < cg; ++j) {
           Vec<T>(0).store(factors);
+          each_term(v, h,
+                    [&](int64_t i, int64_t ky, int64_t kx) { pack_lanes(z, a.w, b, i, j, ky, kx, factors += N); });
           factors += N;
-          for (int64_t ky = 0; ky < z.kh; ++ky)
-            for (int64_t kx = 0; kx < z.kw; ++kx)
-              if (v.sees(ky) && h.sees(kx))
-                for (int64_t i = 0; i < og; ++i, factors += N) pack_lanes(z, a.w, b, i, j, ky, kx, factors);
         }
     });
   }
@@ -330,7 +349,8 @@ class LaneDataGradient {
       each_phase([&](Phase v, Phase h, const T* factors, const int64_t* offset) {
         const bool direct = cg == 1;
         const int64_t pixel = direct ? z.c : N;
-        slide_lanes(LaneSlide<T>{planes, og * plane_, width() * N, N, offset, v.count() * h.count() * og, factors,
+        slide_lanes(LaneSlide<T>{planes, og * plane_, width() * N, N, offset, v.count() * h.count() * og,
+                                 lane_run(h.count(), z.stride_w % z.dilation_w == 0), factors,
                                  (direct ? image : lanes) + (v.phase * z.w + h.phase) * pixel,
                                  direct ? N : cg * out_plane_, out_plane_, z.stride_h * z.w * pixel, z.stride_w * pixel,
                                  v.inputs(rows), h.inputs(z.w), z.groups, cg});
@@ -345,6 +365,16 @@ class LaneDataGradient {
   Phase horizontal(int64_t phase) const { return {phase, z.stride_w, z.dilation_w, z.left, z.kw}; }
   int64_t width() const { return left_ + z.ow + right_; }
   int64_t out_row() const { return z.w * blocks * cg * N; }  // of dx, in planes
+
+  // f(output of a group, ky, kx) for what a phase sees, kx from the last to the first, so
+  // that the pixels of dz ascend.
+  template <class F>
+  void each_term(Phase v, Phase h, const F& f) const {
+    for (int64_t i = 0; i < og; ++i)
+      for (int64_t ky = 0; ky < z.kh; ++ky)
+        for (int64_t kx = z.kw - 1; kx >= 0; --kx)
+          if (v.sees(ky) && h.sees(kx)) f(i, ky, kx);
+  }
 
   // f(vertical, horizontal, its factors, its offsets)
   template <class F>
