@@ -150,7 +150,6 @@ struct LaneSlide {
 
 constexpr int kLanePixels = 8;  // sums at a time: as many as are on their way in two multipliers
 constexpr int kLaneRun = 5;
-
 // The length of the runs of a kernel's row of taps, which may meet the same pixels in turn.
 FNN_INLINE int64_t lane_run(int64_t taps, bool same_pixels) {
   int64_t run = same_pixels && taps > 0 ? kLaneRun : 1;
