@@ -21,10 +21,10 @@ FNN_INLINE Vec<T> shuffled(Vec<T> a, Vec<T> b, const typename Vec<T>::Mask& from
 #endif
 }
 
-// Interleaves the low or the high halves of two vectors, a0 b0 a1 b1 ..., in each part of kInterleaved.
-template <class T>
+// Interleaves the low or the high halves of two vectors, a0 b0 a1 b1 ..., in each part of L lanes.
+template <int L, class T>
 FNN_INLINE void zip(Vec<T> a, Vec<T> b, Vec<T>& low, Vec<T>& high) {
-  constexpr int N = Vec<T>::N, L = kInterleaved<T>;
+  constexpr int N = Vec<T>::N;
   typename Vec<T>::Mask lo, hi;
   for (int i = 0; i < N; ++i) {
     lo[i] = i / L * L + i % L / 2 + i % 2 * N;
@@ -63,7 +63,7 @@ FNN_INLINE void transpose_square(Vec<T> (&r)[Vec<T>::N]) {
 #pragma GCC unroll 8
     for (int i = 0; i < N / 2; ++i) {
       const int from = i / (L / 2) * L + i % (L / 2), to = i / (L / 2) * L + i % (L / 2) * 2;
-      zip(r[from], r[from + L / 2], next[to], next[to + 1]);
+      zip<L>(r[from], r[from + L / 2], next[to], next[to + 1]);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < N; ++i) r[i] = next[i];

@@ -37,7 +37,7 @@ FNN_INLINE void turn_lanes(const T* x, int64_t x_step, T* y, int64_t y_step) {
   for (int time = 0; time < kTimes; ++time) {
     Vec<T> next[Each];
 #pragma GCC unroll 4
-    for (int i = 0; i < Each / 2; ++i) zip(v[i], v[i + Each / 2], next[2 * i], next[2 * i + 1]);
+    for (int i = 0; i < Each / 2; ++i) zip<Vec<T>::N>(v[i], v[i + Each / 2], next[2 * i], next[2 * i + 1]);
 #pragma GCC unroll 8
     for (int i = 0; i < Each; ++i) v[i] = next[i];
   }

@@ -46,7 +46,7 @@ FNN_INLINE Vec<T> sums_of(Vec<T> (&r)[Vec<T>::N]) {
 #pragma GCC unroll 8
     for (int i = 0; i < half; ++i) {
       Vec<T> low, high;
-      zip(r[i], r[i + half], low, high);
+      zip<L>(r[i], r[i + half], low, high);
       r[i] = low + high;
     }
   return r[0];
