@@ -117,7 +117,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each peer at each case")
-    parser.add_argument("--seconds", type=float, default=0.3, help="of one turn")
+    parser.add_argument("--seconds", type=float, default=0.2, help="of one turn")
     parser.add_argument("--out", type=Path, help="write all times and the machine as JSON")
     args = parser.parse_args(argv)
     filters = args.filter or [""]

@@ -104,7 +104,7 @@ class Spec:
     k: the tolerance is k * epsilon * scale.
     grad_k: the same for float32 gradients beside float64 ones, times the largest of them.
     bench: larger cases, to be timed. flops: called like the operation, gives their arithmetic;
-        bytes: the same for memory.
+        bytes: the same for memory; grad_bytes: of forward and backward together.
     numpy, torch, jax: the operation in other libraries, as a dotted name below "numpy", "torch"
         and "jax" or a function, to be timed beside.
     """
@@ -122,6 +122,7 @@ class Spec:
     bench: Sequence[Case] = ()
     flops: Callable[..., float] | None = None
     bytes: Callable[..., float] | None = None
+    grad_bytes: Callable[..., float] | None = None
     numpy: str | Callable[..., Any] | None = None
     torch: str | Callable[..., Any] | None = None
     jax: str | Callable[..., Any] | None = None

@@ -85,8 +85,15 @@ SPECS = [
         in_place=True,
         k=8,
         grad_k=64,
-        bench=[case("64 x 20 x 24 x 24", (64, 20, 24, 24), training=True)],
-        bytes=lambda x, *others, **attrs: 2 * x.nbytes,
+        bench=[
+            case("256 x 100", (256, 100), training=True),
+            case("64 x 20 x 24 x 24", (64, 20, 24, 24), training=True),
+            case("64 x 20 x 24 x 24, evaluating", (64, 20, 24, 24)),
+            case("64 MB", (64, 64, 64, 64), training=True),
+            case("64 MB, evaluating", (64, 64, 64, 64)),
+        ],
+        bytes=lambda x, *others, training=False: (4 if training else 2) * x.nbytes,
+        grad_bytes=lambda x, *others, training=False: (9 if training else 7) * x.nbytes,
         torch="nn.functional.batch_norm",
     )
 ]

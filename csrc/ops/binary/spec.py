@@ -63,6 +63,11 @@ INTEGERS = [
 def arithmetic(name):
     low, high = (0.3, 2.5) if name == "pow" else (-2.0, 2.0)
     b_low, b_high = (0.5, 2.0) if name in ("div", "pow") else (-2.0, 2.0)
+    common = [  # sums and products in all sizes, the rarer operations in two
+        Case(size, {"a": shape, "b": shape})
+        for size, shape in (("4 x 4", (4, 4)), ("64 x 100", (64, 100)), ("64 MB", (1 << 24,)))
+        if name in ("add", "mul")
+    ]
     numpy = {"sub": "subtract", "mul": "multiply", "div": "divide", "pow": "power"}.get(name, name)
     return Spec(
         name,
@@ -72,6 +77,7 @@ def arithmetic(name):
         grad=["a", "b"],
         op=(lambda a, b: a / b) if name == "div" else None,
         bench=[
+            *common,
             Case("1 million", {"a": uniform(low, high, 1 << 20), "b": uniform(1, 2, 1 << 20)}),
             Case("a row repeats", {"a": uniform(low, high, 1024, 1000), "b": uniform(1, 2, 1000)}),
         ],

@@ -38,10 +38,35 @@ SPECS = [
         kernels=["strided_copy"],
         grad=["x"],
         op=lambda x, **format: x.contiguous(**format),
-        bench=[
-            Case("64 x 20 x 24 x 24", {"x": (64, 20, 24, 24)}, {"memory_format": _C.channels_last})
+    ),
+    Spec(
+        "transposed",
+        lambda x: (np.swapaxes(x, -1, -2), None),
+        [
+            Case("plain", {"x": (3, 5)}),
+            Case("one row", {"x": (1, 5)}),
+            Case("a matrix each", {"x": (2, 20, 33)}),
+            *[Case(f"{n} x {n}", {"x": (n, n)}) for n in (7, 8, 9, 31, 32, 33, 65)],
+            Case("tall", {"x": (300, 3)}),
+            Case("wide", {"x": (3, 300)}),
+            Case("several threads", {"x": (513, 130)}),
+            Case("int64", {"x": integers(-9, 9, 17, 35)}, grad=False),
+            Case("bytes", {"x": given(np.arange(140, dtype=np.uint8).reshape(7, 20))}, grad=False),
         ],
-        bytes=lambda x, **attrs: 2 * x.nbytes,
+        kernels=["strided_copy"],
+        grad=["x"],
+        op=lambda x: x.transpose(-1, -2).contiguous(),
+        bench=[
+            Case("64 x 10", {"x": (64, 10)}),
+            Case("64 x 20 x 576", {"x": (64, 20, 576)}),  # to channels last
+            Case("64 x 576 x 20", {"x": (64, 576, 20)}),  # and back
+            Case("1000 x 1000", {"x": (1000, 1000)}),
+            Case("64 MB", {"x": (1 << 12, 1 << 12)}),
+        ],
+        bytes=lambda x: 2 * x.nbytes,
+        grad_bytes=lambda x: 4 * x.nbytes,
+        numpy=lambda x: np.ascontiguousarray(np.swapaxes(x, -1, -2)),
+        torch=lambda x: x.transpose(-1, -2).contiguous(),
     ),
     Spec(
         "clone",
@@ -55,6 +80,11 @@ SPECS = [
         kernels=["strided_copy"],
         grad=["x"],
         op=lambda x: x.clone(),
+        bench=[Case("1 million", {"x": (1 << 20,)}), Case("64 MB", {"x": (1 << 24,)})],
+        bytes=lambda x: 2 * x.nbytes,
+        grad_bytes=lambda x: 4 * x.nbytes,
+        numpy=lambda x: x.copy(),
+        torch=lambda x: x.clone(),
     ),
     Spec(
         "to",
@@ -87,6 +117,10 @@ SPECS = [
             Case("large", {"x": (5, 8209)}, {"value": -1.0}, grad=False),
         ],
         kernels=["fill"],
+        bench=[Case("64 MB", {"x": (1 << 24,)}, {"value": 1.0})],
+        bytes=lambda x, value: x.nbytes,
+        numpy=lambda x, value: x.fill(value),
+        torch=lambda x, value: x.fill_(value),
         op=filled,
         in_place=True,
     ),

@@ -110,8 +110,11 @@ SPECS = [
         grad=["x"],
         bench=[
             case("64 x 10", (64, 10), integers(0, 10, 64)),
-            case("4096 x 1000", (4096, 1000), integers(0, 1000, 4096)),
+            case("1024 x 1000", (1024, 1000), integers(0, 1000, 1024)),
+            case("64 MB", (1 << 14, 1 << 10), integers(0, 1 << 10, 1 << 14)),
         ],
+        bytes=lambda x, *others, **attrs: x.nbytes,
+        grad_bytes=lambda x, *others, **attrs: 4 * x.nbytes,
         torch="nn.functional.cross_entropy",
     ),
     Spec(
@@ -120,6 +123,11 @@ SPECS = [
         LABELS,
         kernels=["nll_fwd", "nll_bwd"],
         grad=["x"],
+        bench=[
+            case("64 x 10", (64, 10), integers(0, 10, 64)),
+            case("64 MB", (1 << 14, 1 << 10), integers(0, 1 << 10, 1 << 14)),
+        ],
+        grad_bytes=lambda x, *others, **attrs: x.nbytes,
         torch="nn.functional.nll_loss",
     ),
 ]

@@ -3,6 +3,8 @@
 Elements are counted in the order of memory; the numbers are those of ops/random.
 """
 
+import importlib
+
 import numpy as np
 
 from fastnn import _C
@@ -29,6 +31,12 @@ def op(x, seed, **attrs):
     return _C.dropout(x, **attrs)
 
 
+def torch_dropout(x, seed):
+    torch = importlib.import_module("torch")
+    torch.manual_seed(seed)
+    return torch.nn.functional.dropout(x)
+
+
 def case(name, shape, **attrs):
     return Case(name, {"x": shape}, {"seed": 5, **attrs})
 
@@ -52,7 +60,13 @@ SPECS = [
         grad=["x"],
         op=op,
         layouts=False,
-        bench=[case("1 million", (1 << 20,))],
+        bench=[
+            case("64 x 100", (64, 100)),
+            case("1 million", (1 << 20,)),
+            case("64 MB", (1 << 24,)),
+        ],
         bytes=lambda x, **attrs: 2 * x.nbytes,
+        grad_bytes=lambda x, **attrs: 4 * x.nbytes,
+        torch=torch_dropout,
     )
 ]

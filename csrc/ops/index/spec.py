@@ -29,7 +29,10 @@ SPECS = [
         kernels=["gather_rows", "scatter_rows"],
         grad=["x"],
         op=lambda x, index, dim: x.index_select(dim, index),
-        bench=[taken("64 of 5000 images", (5000, 784), integers(0, 5000, 64))],
+        bench=[
+            taken("64 of 5000 images", (5000, 784), integers(0, 5000, 64)),
+            taken("64 MB", (5000, 784), integers(0, 5000, 21400)),
+        ],
         bytes=lambda x, index, dim: 2 * len(index) * x[0].nbytes,
         numpy=lambda x, index, dim: x[index],
         torch=lambda x, index, dim: x[index],

@@ -97,11 +97,6 @@ def spec(name, formula, state, defaults, *changes, **options):
         in_place=True,
         layouts=False,  # parameters are dense, and so is their state
         k=8,
-        bench=[case("1 million", 1 << 20, first_change, first_used)],
-        # all are read, and all but the gradient written
-        bytes=lambda p, g, *states, **attrs: (
-            2 * p.nbytes + g.nbytes + 2 * sum(s.nbytes for s in states if s is not None)
-        ),
     )
 
 

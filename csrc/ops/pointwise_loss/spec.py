@@ -108,8 +108,17 @@ def spec(name, reference, cases, grad="xt", bench=None, **options):
         cases,
         kernels=["pointwise_loss_fwd", "pointwise_loss_bwd"],
         grad=list(grad),
-        bench=[Case("64 x 1000", {"x": x(64, 1000), "t": t(64, 1000)})],
+        bench=[
+            Case(size, {"x": x(*shape), "t": t(*shape)})
+            for size, shape in (
+                ("64 x 10", (64, 10)),
+                ("1 million", (1 << 20,)),
+                ("64 MB", (1 << 24,)),
+            )
+            if size != "64 MB" or name == "mse_loss"
+        ],
         bytes=lambda x, t, **attrs: x.nbytes + t.nbytes,
+        grad_bytes=lambda x, t, **attrs: 3 * (x.nbytes + t.nbytes),
         torch=f"nn.functional.{name}",
         **options,
     )

@@ -120,6 +120,10 @@ PADDED = [
 BENCH = [
     case("64 x 20 x 24 x 24", (64, 20, 24, 24), 2),
     case("64 x 40 x 8 x 8", (64, 40, 8, 8), 2),
+    case("64 x 1 x 28 x 28", (64, 1, 28, 28), 2),
+    case("64 x 6 x 24 x 24", (64, 6, 24, 24), 2),
+    case("3 x 3, stride 2, 32 x 64 x 32 x 32", (32, 64, 32, 32), 3, stride=2, padding=1),
+    case("64 MB", (64, 64, 64, 64), 2),
 ]
 
 SPECS = [
@@ -148,7 +152,8 @@ SPECS = [
         kernels=["max_pool_fwd", "max_pool_bwd"],
         grad=["x"],
         bench=BENCH,
-        bytes=lambda x, **attrs: 1.25 * x.nbytes,  # windows of 2 x 2
+        bytes=lambda x, **attrs: 1.5 * x.nbytes,  # x, and of a quarter of its size: y, places
+        grad_bytes=lambda x, **attrs: 3 * x.nbytes,
         torch="nn.functional.max_pool2d",
     ),
     Spec(
@@ -163,7 +168,8 @@ SPECS = [
         kernels=["avg_pool_fwd", "avg_pool_bwd"],
         grad=["x"],
         bench=BENCH,
-        bytes=lambda x, **attrs: 1.25 * x.nbytes,  # windows of 2 x 2
+        bytes=lambda x, **attrs: 1.25 * x.nbytes,  # x, and y of a quarter of its size
+        grad_bytes=lambda x, **attrs: 2.5 * x.nbytes,
         torch="nn.functional.avg_pool2d",
     ),
     *[
@@ -203,5 +209,12 @@ SPECS = [
         ],
         kernels=["avg_pool_fwd", "avg_pool_bwd"],
         grad=["x"],
+        bench=[
+            Case("64 x 64 x 8 x 8 to 1", {"x": (64, 64, 8, 8)}, {"output_size": 1}),
+            Case("64 MB to 1", {"x": (64, 64, 64, 64)}, {"output_size": 1}),
+        ],
+        bytes=lambda x, **attrs: x.nbytes,
+        grad_bytes=lambda x, **attrs: 2 * x.nbytes,
+        torch="nn.functional.adaptive_avg_pool2d",
     ),
 ]

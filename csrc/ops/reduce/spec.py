@@ -57,6 +57,9 @@ SUMS = [
     over("no dimension", (3, 4), ()),
 ]
 BENCH = [over("rows of 1000", (1000, 1000), 1), over("columns of 1000", (1000, 1000), 0)]
+BENCH += [over("64 x 10", (64, 10), 1), over("64 x 100 x 160, the middle", (64, 100, 160), 1)]
+BENCH += [over("64 MB, rows", (1 << 12, 1 << 12), 1), over("64 MB, columns", (1 << 12, 1 << 12), 0)]
+SUM_BENCH = [over("everything", (1 << 20,)), over("64 MB", (1 << 24,))]
 
 
 def both(f):
@@ -70,8 +73,9 @@ SPECS = [
         both(lambda case: True),
         kernels=["reduce_sum"],
         grad=["x"],
-        bench=[*BENCH, over("everything", (1 << 20,))],
+        bench=[*BENCH, *SUM_BENCH],
         bytes=lambda x, **attrs: x.nbytes,
+        grad_bytes=lambda x, **attrs: 2 * x.nbytes,
         numpy=lambda x, dim=None: np.sum(x, dim),
         torch="sum",
     ),
@@ -81,6 +85,10 @@ SPECS = [
         both(lambda case: case.name not in ("integers", "bool")),
         kernels=["reduce_sum"],
         grad=["x"],
+        bench=[over("rows of 1000", (1000, 1000), 1), over("everything", (1 << 20,))],
+        bytes=lambda x, **attrs: x.nbytes,
+        grad_bytes=lambda x, **attrs: 2 * x.nbytes,
+        numpy=lambda x, dim=None: np.mean(x, dim),
         torch="mean",
     ),
     *[
@@ -92,6 +100,7 @@ SPECS = [
             grad=["x"],
             bench=BENCH,
             bytes=lambda x, **attrs: x.nbytes,
+            grad_bytes=lambda x, **attrs: 2 * x.nbytes,
             torch=name,
         )
         for name, values, positions in [("max", np.max, np.argmax), ("min", np.min, np.argmin)]

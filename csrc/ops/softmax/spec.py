@@ -36,7 +36,11 @@ CASES = [
     rows("-inf is probability 0", given([[0.0, -np.inf, 1], [2, 3, -np.inf]]), grad=False),
     rows("NaN and infinity", specials(9, 12), grad=False),
 ]
-BENCH = [rows("64 x 10", (64, 10)), rows("4096 x 1000", (4096, 1000))]
+BENCH = [
+    rows("64 x 10", (64, 10)),
+    rows("1024 x 1000", (1024, 1000)),
+    rows("64 MB", (1 << 14, 1 << 10)),
+]
 
 SPECS = [
     Spec(
@@ -47,7 +51,9 @@ SPECS = [
         grad=["x"],
         bench=BENCH,
         bytes=lambda x, **attrs: 2 * x.nbytes,
+        grad_bytes=lambda x, **attrs: 5 * x.nbytes,
         torch=f.__name__,
+        jax=f"nn.{f.__name__}",
     )
     for f in (softmax, log_softmax)
 ]

@@ -57,7 +57,12 @@ def cases(low, high, attrs=None):
 
 def spec(name, reference, low=-3.0, high=3.0, attrs=None, **options):
     options.setdefault("torch", name)
-    bench = [Case("1 million", {"x": uniform(low, high, 1 << 20)}, attrs or {})]
+    sizes = {"1 million": (1 << 20,)}
+    if options.pop(
+        "layer", False
+    ):  # an activation: also as networks have it, and beyond the caches
+        sizes |= {"4 x 4": (4, 4), "64 x 20 x 24 x 24": (64, 20, 24, 24), "64 MB": (1 << 24,)}
+    bench = [Case(size, {"x": uniform(low, high, *s)}, attrs or {}) for size, s in sizes.items()]
     return Spec(
         name,
         reference,
@@ -66,6 +71,7 @@ def spec(name, reference, low=-3.0, high=3.0, attrs=None, **options):
         grad=["x"],
         bench=bench,
         bytes=lambda x, **attrs: 2 * x.nbytes,
+        grad_bytes=lambda x, **attrs: 5 * x.nbytes,
         **options,
     )
 
@@ -81,13 +87,21 @@ SPECS = [
     spec("sin", exact(np.sin), numpy="sin"),
     spec("cos", exact(np.cos), numpy="cos"),
     spec("erf", exact(np.vectorize(math.erf, otypes=[float])), torch="erf"),
-    spec("relu", exact(relu), torch="relu", jax="nn.relu", more=CORNERS),
-    spec("sigmoid", exact(sigmoid), k=6, torch="sigmoid", jax="nn.sigmoid"),
-    spec("tanh", exact(np.tanh), k=6, numpy="tanh", jax="numpy.tanh"),
-    spec("silu", exact(lambda x: x * sigmoid(x)), k=8, torch="nn.functional.silu", jax="nn.silu"),
+    spec("relu", exact(relu), torch="relu", jax="nn.relu", layer=True, more=CORNERS),
+    spec("sigmoid", exact(sigmoid), k=6, torch="sigmoid", jax="nn.sigmoid", layer=True),
+    spec("tanh", exact(np.tanh), k=6, numpy="tanh", jax="numpy.tanh", layer=True),
+    spec(
+        "silu",
+        exact(lambda x: x * sigmoid(x)),
+        k=8,
+        torch="nn.functional.silu",
+        jax="nn.silu",
+        layer=True,
+    ),
     spec(
         "leaky_relu",
         exact(leaky_relu),
+        layer=True,
         torch="nn.functional.leaky_relu",
         jax="nn.leaky_relu",
         more=[*CORNERS, Case("another slope", {"x": (9,)}, {"negative_slope": 0.25})],
@@ -95,6 +109,7 @@ SPECS = [
     spec(
         "gelu",
         gelu,
+        layer=True,
         k=6,
         torch="nn.functional.gelu",
         more=[Case("tanh formula", {"x": (37,)}, {"approximate": "tanh"})],
@@ -128,5 +143,10 @@ SPECS = [
         kernels=["unary_fwd", "unary_bwd"],
         grad=["x"],
         op=lambda x, exponent: x**exponent,
+        bench=[Case("1 million", {"x": uniform(0.2, 3, 1 << 20)}, {"exponent": 2.5})],
+        bytes=lambda x, **attrs: 2 * x.nbytes,
+        grad_bytes=lambda x, **attrs: 5 * x.nbytes,
+        numpy=lambda x, exponent: x**exponent,
+        torch=lambda x, exponent: x**exponent,
     ),
 ]
