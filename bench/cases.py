@@ -41,11 +41,15 @@ def _inputs(spec: Spec, case: Case, peer: str) -> list[Any]:
     ]
 
 
+def _first(case: Case) -> Any:
+    return next(iter(case.arrays().values()))
+
+
 def _operation(spec: Spec, case: Case, peer: str) -> Callable[..., Any] | None:
     """The first result of the operation in the peer's library, as a function of its inputs."""
     if peer in ("fastnn-eager", "torch-compile"):  # for training steps
         return None
-    if peer == "torch-channels-last" and np.ndim(next(iter(case.arrays().values()))) != 4:
+    if peer == "torch-channels-last" and np.ndim(_first(case)) != 4:
         return None
     ours = spec.op or f"_C.{spec.name}"
     names = {"fastnn": ours, "numpy": spec.numpy, "torch": spec.torch, "jax": spec.jax}
