@@ -1,10 +1,10 @@
 #include "core/allocator.h"
 
+#include <array>
 #include <bit>
 #include <cstdlib>
 #include <mutex>
 #include <new>
-#include <unordered_map>
 #include <vector>
 
 #include "core/fork.h"
@@ -21,33 +21,44 @@ constexpr bool kCaching = false;  // or use after free would go unseen
 constexpr bool kCaching = true;
 #endif
 
-// Eight sizes to each power of two, so that a block wastes an eighth at most.
-size_t size_class(size_t bytes) {
-  if (bytes <= 512) return (bytes + 63) / 64 * 64 + (bytes == 0 ? 64 : 0);
-  const size_t step = std::bit_floor(bytes - 1) / 8;
-  return (bytes + step - 1) / step * step;
+// Eight sizes to each power of two, so that a block wastes an eighth at most, numbered from 0.
+struct SizeClass {
+  size_t size;
+  size_t number;
+};
+SizeClass size_class(size_t bytes) {
+  if (bytes <= 512) {
+    const size_t number = bytes == 0 ? 0 : (bytes - 1) / 64;
+    return {(number + 1) * 64, number};
+  }
+  const size_t step = std::bit_floor(bytes - 1) / 8, steps = (bytes + step - 1) / step;  // 9 to 16
+  return {steps * step, 8 * static_cast<size_t>(std::countr_zero(step) - 6) + steps - 1};
 }
+constexpr size_t kClasses = 8 * (26 - 9 + 1);
+static_assert(kMaxBlock == size_t{1} << 26);
 
 struct Cache {
   std::mutex mutex;
-  std::unordered_map<size_t, std::vector<void*>> blocks;
+  std::array<std::vector<void*>, kClasses> blocks;
   size_t held = 0;
 
-  void* take(size_t size) {
+  void* take(SizeClass s) {
+    if (s.size > kMaxBlock) return nullptr;
     std::lock_guard lock(mutex);
-    const auto it = blocks.find(size);
-    if (it == blocks.end() || it->second.empty()) return nullptr;
-    void* block = it->second.back();
-    it->second.pop_back();
-    held -= size;
+    std::vector<void*>& list = blocks[s.number];
+    if (list.empty()) return nullptr;
+    void* block = list.back();
+    list.pop_back();
+    held -= s.size;
     return block;
   }
 
-  bool give(void* block, size_t size) {
+  bool give(void* block, SizeClass s) {
+    if (s.size > kMaxBlock) return false;
     std::lock_guard lock(mutex);
-    if (size > kMaxBlock || held + size > kMaxCached) return false;
-    blocks[size].push_back(block);
-    held += size;
+    if (held + s.size > kMaxCached) return false;
+    blocks[s.number].push_back(block);
+    held += s.size;
     return true;
   }
 };
@@ -67,12 +78,12 @@ std::mutex& cache_mutex() { return cache().mutex; }
 }  // namespace
 
 std::shared_ptr<void> allocate(size_t bytes) {
-  const size_t size = size_class(bytes);
-  void* block = kCaching ? cache().take(size) : nullptr;
-  if (!block) block = std::aligned_alloc(64, size);
+  const SizeClass s = size_class(bytes);
+  void* block = kCaching ? cache().take(s) : nullptr;
+  if (!block) block = std::aligned_alloc(64, s.size);
   if (!block) throw std::bad_alloc();
-  return std::shared_ptr<void>(block, [size](void* p) {
-    if (!kCaching || !cache().give(p, size)) std::free(p);
+  return std::shared_ptr<void>(block, [s](void* p) {
+    if (!kCaching || !cache().give(p, s)) std::free(p);
   });
 }
 

@@ -2,8 +2,6 @@
 // (the one that is written), and merges neighbours that are contiguous in all.
 #pragma once
 
-#include <algorithm>
-
 #include "core/strided_shape.h"
 #include "core/tensor.h"
 
@@ -21,9 +19,12 @@ template <int Arrays>
 StridedShape<Arrays> merge_dims(const Dims& shape, const Dims (&strides)[Arrays]) {
   int order[kMaxDims];
   int n = 0;
-  for (int i = 0; i < shape.size(); ++i)
-    if (shape[i] != 1) order[n++] = i;
-  std::stable_sort(order, order + n, [&](int a, int b) { return strides[0][a] > strides[0][b]; });
+  for (int i = 0; i < shape.size(); ++i) {  // by decreasing stride; std::stable_sort would ask for memory
+    if (shape[i] == 1) continue;
+    int at = n++;
+    for (; at > 0 && strides[0][order[at - 1]] < strides[0][i]; --at) order[at] = order[at - 1];
+    order[at] = i;
+  }
 
   StridedShape<Arrays> out{};
   for (int k = 0; k < n; ++k) {

@@ -23,8 +23,8 @@ StridedShape<3> iteration_shape(const Tensor& y, const Tensor& a, const Tensor& 
 // The result takes the layout of an operand of its full shape, so channels-last stays so.
 Tensor empty_broadcast(const char* op, const Tensor& a, const Tensor& b, DType dtype) {
   const Dims shape = broadcast_shapes(op, a->shape, b->shape);
-  for (const Tensor& x : {a, b})
-    if (x->shape == shape && is_dense(*x)) return empty_strided(shape, x->strides, dtype);
+  for (const Tensor* x : {&a, &b})
+    if ((*x)->shape == shape && is_dense(**x)) return empty_strided(shape, (*x)->strides, dtype);
   return empty(shape, dtype);
 }
 

@@ -75,11 +75,9 @@ Tensor filled(const Tensor& y, double value) {
 
 Tensor full(const Dims& shape, DType dtype, double value) { return filled(empty(shape, dtype), value); }
 Tensor scalar_tensor(const char* op, const Scalar& s, DType dtype) {
-  const Tensor t = empty({}, s.is_float ? DType::f64 : DType::i64);
-  if (s.is_float)
-    *t->data<f64>() = s.value;
-  else
-    *t->data<i64>() = s.integer;
+  const Tensor t = empty({}, is_floating(dtype) ? dtype : s.is_float ? DType::f64 : DType::i64);
+  visit_all(t->dtype,
+            [&]<class T>() { *t->data<T>() = s.is_float ? static_cast<T>(s.value) : static_cast<T>(s.integer); });
   if (observer) observer->filled(*t);
   return cast(op, t, dtype);
 }
