@@ -79,6 +79,7 @@ struct Vec {
   FNN_INLINE void store(T* p) const { __builtin_memcpy(p, &v, kVecBytes); }
   FNN_INLINE static Vec load(const T* p, int n);  // the other lanes are 0
   FNN_INLINE void store(T* p, int n) const;       // touches n elements
+  FNN_INLINE void stream(T* p) const;             // past the caches, to memory aligned as a vector
 };
 
 // Lanes of a where the mask is set, of b elsewhere.
@@ -205,6 +206,22 @@ FNN_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 #endif
 #endif
 
+// A line that is to be written whole need not be read first, as a plain store would.
+template <class T>
+FNN_INLINE void Vec<T>::stream(T* p) const {
+#if defined(FNN_EMULATE_AVX512)
+  store(p);
+#elif defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(p), reinterpret_cast<__m512i>(v));
+#elif defined(__AVX2__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(v));
+#elif defined(__x86_64__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(p), reinterpret_cast<__m128i>(v));
+#else
+  store(p);
+#endif
+}
+
 FNN_INLINE float sqrt(float x) { return __builtin_sqrtf(x); }
 FNN_INLINE double sqrt(double x) { return __builtin_sqrt(x); }
 
@@ -221,6 +238,14 @@ template <class T>
 FNN_INLINE Vec<T> abs(Vec<T> a) {
   using Mask = typename Vec<T>::Mask;
   return typename Vec<T>::Raw(Mask(a.v) & ~Mask(Vec<T>(T(-0.0)).v));
+}
+
+// The first n lanes, 0 in the others.
+template <class T>
+FNN_INLINE Vec<T> first_lanes(Vec<T> x, int n) {
+  typename Vec<T>::Mask lane;
+  for (int i = 0; i < Vec<T>::N; ++i) lane[i] = i;
+  return select(typename Vec<T>::Mask(lane < static_cast<typename Vec<T>::Int>(n)), x, Vec<T>(0));
 }
 
 // Sum of the lanes, in a fixed order: halves are folded onto each other.
@@ -242,6 +267,10 @@ struct Whole {
   static constexpr int count() { return Vec<T>::N; }
 };
 template <class T>
+struct Streamed : Whole<T> {
+  FNN_INLINE void store(T* p, Vec<T> x) const { x.stream(p + this->i); }
+};
+template <class T>
 struct Part {
   int64_t i;
   int n;
@@ -256,6 +285,49 @@ FNN_INLINE void for_vec(int64_t begin, int64_t end, const F& f) {
   int64_t i = begin;
   for (; i + Vec<T>::N <= end; i += Vec<T>::N) f(Whole<T>{i});
   if (i < end) f(Part<T>{i, static_cast<int>(end - i)});
+}
+
+constexpr int64_t kStreamBytes = int64_t{32} << 20;  // results of which the caches would keep little
+
+// Whether n results at y are better written past the caches.
+template <class T>
+FNN_INLINE bool streams(const T* y, int64_t n) {
+  return n * static_cast<int64_t>(sizeof(T)) >= kStreamBytes && reinterpret_cast<uintptr_t>(y) % kVecBytes == 0;
+}
+// After streaming, before other threads are told.
+FNN_INLINE void end_stream() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+
+// y[i] = x[i] for n elements of the `total` that y gets in all.
+template <class T>
+FNN_INLINE void copy_out(T* y, const T* x, int64_t n, int64_t total) {
+  if (!streams(y, total)) {
+    __builtin_memcpy(y, x, static_cast<size_t>(n) * sizeof(T));
+    return;
+  }
+  constexpr int64_t kStep = kVecBytes / sizeof(T);
+  int64_t i = 0;
+  for (; i + kStep <= n; i += kStep) {
+    Vec<float> v;
+    __builtin_memcpy(&v, x + i, kVecBytes);
+    v.stream(reinterpret_cast<float*>(y + i));
+  }
+  __builtin_memcpy(y + i, x + i, static_cast<size_t>(n - i) * sizeof(T));
+  end_stream();
+}
+
+// for_vec that only stores to the n results at y, streaming them where streams(y, n);
+// `begin` is then that of a vector.
+template <class T, class F>
+FNN_INLINE void for_vec_to(const T* y, int64_t n, int64_t begin, int64_t end, const F& f) {
+  if (!streams(y, n)) return for_vec<T>(begin, end, f);
+  int64_t i = begin;
+  for (; i + Vec<T>::N <= end; i += Vec<T>::N) f(Streamed<T>{{i}});
+  if (i < end) f(Part<T>{i, static_cast<int>(end - i)});
+  end_stream();
 }
 
 }  // namespace fnn::FNN_ISA

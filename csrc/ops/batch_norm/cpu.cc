@@ -26,11 +26,32 @@ void sums_over_rows(Stream& s, int64_t rows, int64_t c, T* total, const F& f) {
   column_sums(partial, chunks, K * c, total, K * c);
 }
 
-// f(r, at) for every vector of every row.
-template <class T, class F>
-void for_each_row(Stream& s, int64_t rows, int64_t c, const F& f) {
-  parallel_for(s, rows, 16384 / (c + 1) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) for_vec<T>(0, c, [&](auto at) { f(r, at); });
+// f(at, at of the channel) for every vector of (rows, c). Where rows are short several are taken
+// as one, so that vectors are whole: `tables`, K values a channel, are then repeated as often.
+template <class T, int K, class F>
+void for_each_row(Stream& s, const T* y, int64_t rows, int64_t c, const T* const (&tables)[K], const F& f) {
+  const int64_t group = c < 256 ? 4 * Vec<T>::N : 1, width = group * c;
+  parallel_for(s, rows, (16384 / (width + 1) + 1) * group, [&](int64_t begin, int64_t end) {
+    const T* table[K];
+    T* copy = group > 1 ? static_cast<T*>(Stream::thread_workspace(K * width * sizeof(T))) : nullptr;
+    for (int k = 0; k < K; ++k) {
+      table[k] = tables[k];
+      if (!copy || !tables[k]) continue;
+      table[k] = copy + k * width;
+      for (int64_t i = 0; i < width; i += c) __builtin_memcpy(copy + k * width + i, tables[k], c * sizeof(T));
+    }
+    for (int64_t r = begin; r < end; r += group) {
+      const int64_t n = (end - r < group ? end - r : group) * c, offset = r * c;
+      const auto at_vector = [&](auto at) {
+        auto there = at;
+        there.i += offset;
+        f(there, at, table);
+      };
+      if (width % Vec<T>::N == 0)
+        for_vec_to(y, rows * c, 0, n, at_vector);
+      else
+        for_vec<T>(0, n, at_vector);
+    }
   });
 }
 
@@ -58,12 +79,13 @@ void batch_norm_fwd(Stream& s, const BatchNormFwdArgs<T>& a) {
       a.inverse_std[i] = T(1) / sqrt(a.running_var[i] + a.eps);
     }
   }
-  for_each_row<T>(s, a.rows, c, [&](int64_t r, auto at) {
-    Vec<T> scale = at.load(a.inverse_std);
-    if (a.w) scale = scale * at.load(a.w);
-    Vec<T> y = (at.load(a.x + r * c) - at.load(a.mean)) * scale;
-    if (a.b) y += at.load(a.b);
-    at.store(a.y + r * c, y);
+  const T* const tables[] = {a.mean, a.inverse_std, a.w, a.b};
+  for_each_row(s, a.y, a.rows, c, tables, [&](auto at, auto channel, const T* const* t) {
+    Vec<T> scale = channel.load(t[1]);
+    if (a.w) scale = scale * channel.load(t[2]);
+    Vec<T> y = (at.load(a.x) - channel.load(t[0])) * scale;
+    if (a.b) y += channel.load(t[3]);
+    at.store(a.y, y);
   });
 }
 
@@ -78,12 +100,16 @@ void batch_norm_bwd(Stream& s, const BatchNormBwdArgs<T>& a) {
                        [&](int64_t r, auto at, Vec<T>* acc) { acc[0] += at.load(a.dy + r * c) * xhat(r, at); });
   if (!a.dx) return;
   const Vec<T> part(a.training ? T(1) / static_cast<T>(a.rows) : T(0));
-  for_each_row<T>(s, a.rows, c, [&](int64_t r, auto at) {
-    Vec<T> scale = at.load(a.inverse_std);
-    if (a.w) scale = scale * at.load(a.w);
-    Vec<T> dy = at.load(a.dy + r * c);
-    if (a.training) dy = dy - part * (at.load(a.db) + xhat(r, at) * at.load(a.dw));
-    at.store(a.dx + r * c, dy * scale);
+  const T* const tables[] = {a.mean, a.inverse_std, a.w, a.db, a.dw};
+  for_each_row(s, a.dx, a.rows, c, tables, [&](auto at, auto channel, const T* const* t) {
+    const Vec<T> inverse_std = channel.load(t[1]);
+    const Vec<T> scale = a.w ? inverse_std * channel.load(t[2]) : inverse_std;
+    Vec<T> dy = at.load(a.dy);
+    if (a.training) {
+      const Vec<T> xhat = (at.load(a.x) - channel.load(t[0])) * inverse_std;
+      dy = dy - part * (channel.load(t[3]) + xhat * channel.load(t[4]));
+    }
+    at.store(a.dx, dy * scale);
   });
 }
 

@@ -15,19 +15,28 @@ FNN_INLINE const T* side_by_side(const T* x, int64_t stride, int64_t n, T* buffe
   return buffer;
 }
 
+template <class Y>
+Y element(Y*);
+
 // One plain loop that the compiler vectorises: these functions are bound by memory.
 template <class T, class Args, class F>
 void run(Stream& s, const Args& args, const F& f) {
   const int last = args.shape.ndim - 1;
   const int64_t sy = args.shape.stride[0][last], sa = args.shape.stride[1][last], sb = args.shape.stride[2][last];
+  const int64_t total = args.shape.numel();
   for_each_row(s, args.shape, [&](const int64_t* at, int64_t n) {
+    using Y = decltype(element(args.y));
     T buffer_a[kBlock], buffer_b[kBlock];
+    alignas(64) Y buffer_y[kBlock];
     for (int64_t i = 0; i < n; i += kBlock) {
       const int64_t count = n - i < kBlock ? n - i : kBlock;
       const T* a = side_by_side(args.a + at[1] + i * sa, sa, count, buffer_a);
       const T* b = side_by_side(args.b + at[2] + i * sb, sb, count, buffer_b);
-      auto* y = args.y + at[0] + i * sy;
-      if (sy == 1) {
+      Y* y = args.y + at[0] + i * sy;
+      if (sy == 1 && streams(y, total)) {
+        for (int64_t j = 0; j < count; ++j) buffer_y[j] = static_cast<Y>(f(a[j], b[j]));
+        copy_out(y, buffer_y, count, total);
+      } else if (sy == 1) {
 #pragma GCC ivdep
         for (int64_t j = 0; j < count; ++j) y[j] = f(a[j], b[j]);
       } else {

@@ -3,15 +3,45 @@
 
 namespace fnn::FNN_ISA {
 
-// f(n, oy, ox, rows, columns) for every output pixel. Backward adds into overlapping
-// windows, so there a thread takes whole images.
+// f(n, oy, ox, rows, columns) for every output pixel. Where backward adds into overlapping
+// windows a thread takes whole images.
 template <class F>
 void for_each_window(Stream& s, const PoolShape& z, bool whole_images, const F& f) {
   const int64_t rows = whole_images ? z.oh : 1;
   const int64_t per_task = 8192 / (rows * z.ow * z.c * z.kh * z.kw + 1) + 1;
   parallel_for(s, z.n * z.oh / rows, per_task, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin * rows; i < end * rows; ++i)
-      for (int64_t ox = 0; ox < z.ow; ++ox) f(i / z.oh, i % z.oh, ox, window_y(z, i % z.oh), window_x(z, ox));
+    for (int64_t i = begin * rows; i < end * rows; ++i) {
+      const int64_t n = i / z.oh, oy = i % z.oh;
+      const Window window_rows = window_y(z, oy);
+      for (int64_t ox = 0; ox < z.ow; ++ox) f(n, oy, ox, window_rows, window_x(z, ox));
+    }
+  });
+}
+
+// The outputs [begin, end) along one axis whose windows reach over cell i.
+struct Reach {
+  int64_t begin, end;
+};
+FNN_INLINE Reach reach(int64_t i, int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t pad,
+                       int64_t dilation, bool adaptive) {
+  if (adaptive) return {i * out / size, ((i + 1) * out + size - 1) / size};
+  const int64_t before = i + pad - dilation * (kernel - 1);
+  const int64_t begin = before > 0 ? (before + stride - 1) / stride : 0, end = (i + pad) / stride + 1;
+  return {begin, end < out ? end : out};
+}
+
+// f(n, iy, ix, rows, columns) for every input pixel, with the outputs that it may have reached.
+template <class F>
+void for_each_pixel(Stream& s, const PoolShape& z, const F& f) {
+  parallel_for(s, z.n * z.h, 16384 / (z.w * z.c + 1) + 1, [&](int64_t begin, int64_t end) {
+    Reach* columns = static_cast<Reach*>(Stream::thread_workspace(z.w * sizeof(Reach)));
+    for (int64_t ix = 0; ix < z.w; ++ix)
+      columns[ix] = reach(ix, z.w, z.ow, z.kw, z.stride_w, z.pad_w, z.dilation_w, z.adaptive);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t n = i / z.h, iy = i % z.h;
+      const Reach rows = reach(iy, z.h, z.oh, z.kh, z.stride_h, z.pad_h, z.dilation_h, z.adaptive);
+      for (int64_t ix = 0; ix < z.w; ++ix) f(n, iy, ix, rows, columns[ix]);
+    }
   });
 }
 
@@ -38,6 +68,19 @@ void max_pool_fwd(Stream& s, const MaxPoolFwdArgs<T>& a) {
     const T* image = a.x + n * z.h * z.w * z.c;
     const int64_t out = ((n * z.oh + oy) * z.ow + ox) * z.c;
     const int64_t first = rows.begin * z.w + columns.begin;
+    if (z.c == 1) {  // a vector of one channel costs more than the channel
+      T best = image[first];
+      int32_t place = static_cast<int32_t>(first);
+      for_each_cell(z, rows, columns, [&](int64_t offset, int32_t cell) {
+        const T x = image[offset];
+        const bool better = (x > best) | ((x != x) & (best == best));
+        best = better ? x : best;
+        place = better ? cell : place;
+      });
+      a.y[out] = best;
+      a.index[out] = place;
+      return;
+    }
     for_vec<T>(0, z.c, [&](auto at) {
       Vec<T> best = at.load(image + first * z.c);
       Mask cells = Mask{} + static_cast<typename Vec<T>::Int>(first);
@@ -50,25 +93,35 @@ void max_pool_fwd(Stream& s, const MaxPoolFwdArgs<T>& a) {
   });
 }
 
+// Every cell adds up the gradients of the windows that chose it.
 template <class T>
 void max_pool_bwd(Stream& s, const MaxPoolBwdArgs<T>& a) {
   using Mask = typename Vec<T>::Mask;
   const PoolShape& z = a.s;
-  // Windows that tile the image write each cell once; others add to zeros.
-  const bool tiles = z.stride_h == z.kh && z.stride_w == z.kw && z.oh * z.kh == z.h && z.ow * z.kw == z.w &&
-                     z.pad_h == 0 && z.pad_w == 0 && z.dilation_h == 1 && z.dilation_w == 1;
-  if (!tiles) zero(s, a.dx, z.n * z.h * z.w * z.c);
-  for_each_window(s, z, true, [&](int64_t n, int64_t oy, int64_t ox, Window rows, Window columns) {
-    T* image = a.dx + n * z.h * z.w * z.c;
-    const int64_t out = ((n * z.oh + oy) * z.ow + ox) * z.c;
+  for_each_pixel(s, z, [&](int64_t n, int64_t iy, int64_t ix, Reach rows, Reach columns) {
+    T* dx = a.dx + ((n * z.h + iy) * z.w + ix) * z.c;
+    const int64_t image = n * z.oh * z.ow * z.c;
+    const auto cell = static_cast<int32_t>(iy * z.w + ix);
+    const auto for_each_reached = [&](const auto& f) {
+      for (int64_t oy = rows.begin; oy < rows.end; ++oy)
+        for (int64_t ox = columns.begin; ox < columns.end; ++ox) f(image + (oy * z.ow + ox) * z.c);
+    };
+    const bool one = rows.end - rows.begin == 1 && columns.end - columns.begin == 1;
+    const int64_t first = image + (rows.begin * z.ow + columns.begin) * z.c;
+    if (z.c == 1) {
+      T total = one && a.index[first] == cell ? a.dy[first] : T(0);
+      if (!one) for_each_reached([&](int64_t out) { total += a.index[out] == cell ? a.dy[out] : T(0); });
+      *dx = total;
+      return;
+    }
     for_vec<T>(0, z.c, [&](auto at) {
-      const Vec<T> dy = at.load(a.dy + out);
-      const Mask cells = load_cells<T>(at, a.index + out);
-      for_each_cell(z, rows, columns, [&](int64_t offset, int32_t cell) {
-        T* dx = image + offset;
-        const Vec<T> g = select(cells == Mask{} + cell, dy, Vec<T>(0));
-        at.store(dx, tiles ? g : at.load(dx) + g);
-      });
+      const auto chosen = [&](int64_t out) {
+        return select(load_cells<T>(at, a.index + out) == Mask{} + cell, at.load(a.dy + out), Vec<T>(0));
+      };
+      if (one) return at.store(dx, chosen(first));
+      Vec<T> total(0);
+      for_each_reached([&](int64_t out) { total += chosen(out); });
+      at.store(dx, total);
     });
   });
 }
@@ -80,33 +133,64 @@ FNN_INLINE T divisor(const AvgPoolArgs<T>& a, Window rows, Window columns) {
   return static_cast<T>((rows.end - rows.begin) * (columns.end - columns.begin));
 }
 
+// Whether no window is cut off, so that all have one divisor.
+template <class T>
+FNN_INLINE bool uniform(const AvgPoolArgs<T>& a) {
+  const PoolShape& z = a.s;
+  if (a.divisor_override) return true;
+  if (z.adaptive) return z.h % z.oh == 0 && z.w % z.ow == 0;
+  return (a.count_include_pad || (z.pad_h == 0 && z.pad_w == 0)) &&
+         (z.oh - 1) * z.stride_h + z.kh <= z.h + 2 * z.pad_h && (z.ow - 1) * z.stride_w + z.kw <= z.w + 2 * z.pad_w;
+}
+
 template <class T>
 void avg_pool_fwd(Stream& s, const AvgPoolArgs<T>& a) {
   const PoolShape& z = a.s;
   for_each_window(s, z, false, [&](int64_t n, int64_t oy, int64_t ox, Window rows, Window columns) {
     const T* image = a.x + n * z.h * z.w * z.c;
-    T* __restrict y = a.y + ((n * z.oh + oy) * z.ow + ox) * z.c;
+    T* y = a.y + ((n * z.oh + oy) * z.ow + ox) * z.c;
     const T scale = T(1) / divisor(a, rows, columns);
-    for (int64_t c = 0; c < z.c; ++c) y[c] = T(0);
-    for_each_cell(z, rows, columns, [&](int64_t offset, int32_t) {
-      const T* __restrict x = image + offset;
-      for (int64_t c = 0; c < z.c; ++c) y[c] += x[c];
+    if (z.c == 1) {
+      T total = 0;
+      for_each_cell(z, rows, columns, [&](int64_t offset, int32_t) { total += image[offset]; });
+      *y = total * scale;
+      return;
+    }
+    for_vec<T>(0, z.c, [&](auto at) {
+      Vec<T> total(0);
+      for_each_cell(z, rows, columns, [&](int64_t offset, int32_t) { total += at.load(image + offset); });
+      at.store(y, total * Vec<T>(scale));
     });
-    for (int64_t c = 0; c < z.c; ++c) y[c] *= scale;
   });
 }
 
+// Every cell adds up the gradients of the windows over it.
 template <class T>
 void avg_pool_bwd(Stream& s, const AvgPoolArgs<T>& a) {
   const PoolShape& z = a.s;
-  zero(s, a.y, z.n * z.h * z.w * z.c);
-  for_each_window(s, z, true, [&](int64_t n, int64_t oy, int64_t ox, Window rows, Window columns) {
-    const T* __restrict dy = a.x + ((n * z.oh + oy) * z.ow + ox) * z.c;
-    T* image = a.y + n * z.h * z.w * z.c;
-    const T scale = T(1) / divisor(a, rows, columns);
-    for_each_cell(z, rows, columns, [&](int64_t offset, int32_t) {
-      T* __restrict dx = image + offset;
-      for (int64_t c = 0; c < z.c; ++c) dx[c] += scale * dy[c];
+  const bool same = uniform(a);
+  const T common = T(1) / divisor(a, window_y(z, 0), window_x(z, 0));
+  for_each_pixel(s, z, [&](int64_t n, int64_t iy, int64_t ix, Reach rows, Reach columns) {
+    T* dx = a.y + ((n * z.h + iy) * z.w + ix) * z.c;
+    const T* image = a.x + n * z.oh * z.ow * z.c;
+    const auto for_each_reached = [&](const auto& f) {
+      for (int64_t oy = rows.begin; oy < rows.end; ++oy)
+        for (int64_t ox = columns.begin; ox < columns.end; ++ox)
+          f((oy * z.ow + ox) * z.c, same ? common : T(1) / divisor(a, window_y(z, oy), window_x(z, ox)));
+    };
+    const bool one = same && rows.end - rows.begin == 1 && columns.end - columns.begin == 1;
+    const T* first = image + (rows.begin * z.ow + columns.begin) * z.c;
+    if (z.c == 1) {
+      T total = one ? common * *first : T(0);
+      if (!one) for_each_reached([&](int64_t out, T scale) { total += scale * image[out]; });
+      *dx = total;
+      return;
+    }
+    for_vec<T>(0, z.c, [&](auto at) {
+      if (one) return at.store(dx, Vec<T>(common) * at.load(first));
+      Vec<T> total(0);
+      for_each_reached([&](int64_t out, T scale) { total += Vec<T>(scale) * at.load(image + out); });
+      at.store(dx, total);
     });
   });
 }

@@ -61,6 +61,38 @@ FNN_INLINE Vec<float>::Mask load_cells<float>(Whole<float> at, const int32_t* p)
 }
 #if defined(__AVX512F__)
 template <>
+FNN_INLINE void store_cells<float>(Part<float> at, int32_t* p, Vec<float>::Mask cells) {
+  _mm512_mask_storeu_epi32(p + at.i, lanes(0.f, at.n), reinterpret_cast<__m512i>(cells));
+}
+template <>
+FNN_INLINE Vec<float>::Mask load_cells<float>(Part<float> at, const int32_t* p) {
+  return reinterpret_cast<Vec<float>::Mask>(_mm512_maskz_loadu_epi32(lanes(0.f, at.n), p + at.i));
+}
+#elif defined(__AVX2__)
+template <>
+FNN_INLINE void store_cells<float>(Part<float> at, int32_t* p, Vec<float>::Mask cells) {
+  const __m256i all = reinterpret_cast<__m256i>(cells);
+  __m128i rest = _mm256_castsi256_si128(all);
+  p += at.i;
+  if (at.n & 4) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), rest);
+    rest = _mm256_extracti128_si256(all, 1);
+    p += 4;
+  }
+  if (at.n & 2) {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), rest);
+    rest = _mm_unpackhi_epi64(rest, rest);
+    p += 2;
+  }
+  if (at.n & 1) *p = _mm_cvtsi128_si32(rest);
+}
+template <>
+FNN_INLINE Vec<float>::Mask load_cells<float>(Part<float> at, const int32_t* p) {
+  return reinterpret_cast<Vec<float>::Mask>(_mm256_maskload_epi32(p + at.i, lanes(0.f, at.n)));
+}
+#endif
+#if defined(__AVX512F__)
+template <>
 FNN_INLINE void store_cells<float>(Whole<float> at, uint8_t* p, Vec<float>::Mask cells) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p + at.i), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(cells)));
 }

@@ -40,8 +40,9 @@ def uniform(x, seed, low=0.0, high=1.0):
 def normal(x, seed, mean=0.0, std=1.0):
     """Box and Muller: two words give a radius and an angle, and those two numbers."""
     u = unit(philox(seed, x.size + x.size % 2)).reshape(-1, 2)
-    radius, angle = np.sqrt(-2 * np.log(1 - u[:, 0])), 2 * np.pi * u[:, 1]
-    z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    pi = np.arccos(np.longdouble(-1))  # float64's own would move the angle by more than is allowed
+    radius, angle = np.sqrt(-2 * np.log(1 - u[:, 0])), 2 * pi * u[:, 1]
+    z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).astype(float)
     z = z.reshape(-1)[: x.size].reshape(x.shape)
     return mean + std * z, abs(mean) + std * (1 + abs(z))
 

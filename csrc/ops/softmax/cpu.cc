@@ -7,16 +7,22 @@ namespace fnn::FNN_ISA {
 
 template <class T>
 void softmax_fwd(Stream& s, const SoftmaxFwdArgs<T>& a) {
-  parallel_for(s, a.rows, 4096 / (a.n + 1) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* x = a.x + r * a.n;
-      const SoftmaxRow<T> row = softmax_row(x, a.n);
-      if (a.log) {
-        const Vec<T> shift(row.max), scale = log(Vec<T>(row.sum));
-        for_vec<T>(0, a.n, [&](auto at) { at.store(a.y + r * a.n, at.load(x) - shift - scale); });
-      } else {
-        const Vec<T> shift(row.max), scale(T(1) / row.sum);
-        for_vec<T>(0, a.n, [&](auto at) { at.store(a.y + r * a.n, exp(at.load(x) - shift) * scale); });
+  constexpr int N = Vec<T>::N;  // rows whose logarithms are taken at once
+  parallel_for(s, a.rows, (4096 / (a.n + 1) / N + 1) * N, [&](int64_t begin, int64_t end) {
+    for (int64_t first = begin; first < end; first += N) {
+      const int64_t last = first + N < end ? first + N : end;
+      T top[N], total[N] = {};
+      for (int64_t r = first; r < last; ++r) {
+        const SoftmaxRow<T> row = softmax_row(a.x + r * a.n, a.n, a.log ? nullptr : a.y + r * a.n);
+        top[r - first] = row.max;
+        total[r - first] = a.log ? row.sum : T(1) / row.sum;
+      }
+      if (a.log) log(Vec<T>::load(total)).store(total);
+      for (int64_t r = first; r < last; ++r) {
+        const Vec<T> shift(top[r - first]), scale(total[r - first]);
+        const T* x = (a.log ? a.x : a.y) + r * a.n;
+        for_vec<T>(0, a.n,
+                   [&](auto at) { at.store(a.y + r * a.n, a.log ? at.load(x) - shift - scale : at.load(x) * scale); });
       }
     }
   });

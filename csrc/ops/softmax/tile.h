@@ -10,25 +10,34 @@ struct SoftmaxRow {
   T max, sum;
 };
 
+// The larger; NaN wins.
+template <class V>
+FNN_INLINE V larger(V x, V best) {
+  return select((x > best) | (x != x), x, best);
+}
+
+// Keeps the exponentials in e (n), where that is not null.
 template <class T>
-FNN_INLINE SoftmaxRow<T> softmax_row(const T* x, int64_t n) {
-  Vec<T> tops(x[0]);
+FNN_INLINE SoftmaxRow<T> softmax_row(const T* x, int64_t n, T* e) {
+  constexpr int N = Vec<T>::N;
   T top = x[0];
-  const auto larger = [](auto v, auto best) { return select((v > best) | (v != v), v, best); };  // NaN wins
-  int64_t i = 0;
-  for (; i + Vec<T>::N <= n; i += Vec<T>::N) tops = larger(Vec<T>::load(x + i), tops);
-  for (int j = 0; j < Vec<T>::N; ++j) top = larger(T(tops.v[j]), top);
-  for (; i < n; ++i) top = larger(x[i], top);
+  if (n >= N) {
+    Vec<T> tops = Vec<T>::load(x + n - N);
+    for (int64_t i = 0; i + N <= n; i += N) tops = larger(Vec<T>::load(x + i), tops);
+    T lane[N];
+    tops.store(lane);
+    for (int half = N / 2; half > 0; half /= 2)
+      for (int i = 0; i < half; ++i) lane[i] = larger(lane[i + half], lane[i]);
+    top = lane[0];
+  } else {
+    for (int64_t i = 1; i < n; ++i) top = larger(x[i], top);
+  }
   Vec<T> total(0);
   const Vec<T> shift(top);
   for_vec<T>(0, n, [&](auto at) {
-    Vec<T> e = exp(at.load(x) - shift);
-    if (at.count() < Vec<T>::N) {  // the lanes beyond the row count nothing
-      T lane[Vec<T>::N];
-      e.store(lane);
-      e = Vec<T>::load(lane, at.count());
-    }
-    total += e;
+    const Vec<T> p = exp(at.load(x) - shift);
+    if (e) at.store(e, p);
+    total += at.count() < N ? first_lanes(p, at.count()) : p;
   });
   return {top, sum(total)};
 }

@@ -10,7 +10,7 @@ void unary_fwd(Stream& s, const UnaryFwdArgs<T>& a) {
   with_unary(a.op, [&](auto f) {
     const Vec<T> alpha(a.alpha), beta(a.beta);
     parallel_for(s, a.n, kGrain, [&](int64_t begin, int64_t end) {
-      for_vec<T>(begin, end, [&](auto at) { at.store(a.y, f.value(at.load(a.x), alpha, beta)); });
+      for_vec_to(a.y, a.n, begin, end, [&](auto at) { at.store(a.y, f.value(at.load(a.x), alpha, beta)); });
     });
   });
 }
@@ -20,7 +20,8 @@ void unary_bwd(Stream& s, const UnaryBwdArgs<T>& a) {
   with_unary(a.op, [&](auto f) {
     const Vec<T> alpha(a.alpha), beta(a.beta);
     parallel_for(s, a.n, kGrain, [&](int64_t begin, int64_t end) {
-      for_vec<T>(begin, end, [&](auto at) { at.store(a.dx, at.load(a.dy) * f.slope(at.load(a.xy), alpha, beta)); });
+      for_vec_to(a.dx, a.n, begin, end,
+                 [&](auto at) { at.store(a.dx, at.load(a.dy) * f.slope(at.load(a.xy), alpha, beta)); });
     });
   });
 }

@@ -46,8 +46,8 @@ FNN_UNARY(leaky_relu, select(x > zero, x, a* x), select(x > zero, one, a))
 FNN_UNARY(sigmoid, sigmoid(x), y*(one - y))
 FNN_UNARY(tanh, tanh(x), one - y * y)
 // Hendrycks and Gimpel, "Gaussian error linear units", 2016.
-FNN_UNARY(gelu, half * x * (one + erf(x * V(kSqrtHalf))),
-          half*(one + erf(x * V(kSqrtHalf))) + x * V(kInvSqrt2Pi) * exp(-half * x * x))
+FNN_UNARY(gelu, half * x * (one + erf_for_gelu(x * V(kSqrtHalf))),
+          half*(one + erf_for_gelu(x * V(kSqrtHalf))) + x * V(kInvSqrt2Pi) * exp(-half * x * x))
 template <class V>
 FNN_INLINE V gelu_inner(V x) {
   return tanh(V(kSqrt2OverPi) * (x + V(kGeluCubic) * x * x * x));
