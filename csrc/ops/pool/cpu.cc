@@ -53,6 +53,20 @@ FNN_INLINE void for_each_cell(const PoolShape& z, Window rows, Window columns, c
       f((iy * z.w + ix) * z.c, static_cast<int32_t>(iy * z.w + ix));
 }
 
+// A single channel, in a vector of its own: cheaper than part of a vector.
+template <class T>
+struct Single {
+  int64_t i;
+  FNN_INLINE Vec<T> load(const T* p) const { return Vec<T>(p[i]); }
+  FNN_INLINE void store(T* p, Vec<T> x) const { p[i] = x.v[0]; }
+  static constexpr int count() { return 1; }
+};
+
+template <class T, class F>
+FNN_INLINE void for_channels(int64_t c, const F& f) {
+  c == 1 ? f(Single<T>{0}) : for_vec<T>(0, c, f);
+}
+
 template <class T>
 void zero(Stream& s, T* x, int64_t n) {
   parallel_for(s, n, 65536, [&](int64_t begin, int64_t end) {
@@ -68,20 +82,7 @@ void max_pool_fwd(Stream& s, const MaxPoolFwdArgs<T>& a) {
     const T* image = a.x + n * z.h * z.w * z.c;
     const int64_t out = ((n * z.oh + oy) * z.ow + ox) * z.c;
     const int64_t first = rows.begin * z.w + columns.begin;
-    if (z.c == 1) {  // a vector of one channel costs more than the channel
-      T best = image[first];
-      int32_t place = static_cast<int32_t>(first);
-      for_each_cell(z, rows, columns, [&](int64_t offset, int32_t cell) {
-        const T x = image[offset];
-        const bool better = (x > best) | ((x != x) & (best == best));
-        best = better ? x : best;
-        place = better ? cell : place;
-      });
-      a.y[out] = best;
-      a.index[out] = place;
-      return;
-    }
-    for_vec<T>(0, z.c, [&](auto at) {
+    for_channels<T>(z.c, [&](auto at) {
       Vec<T> best = at.load(image + first * z.c);
       Mask cells = Mask{} + static_cast<typename Vec<T>::Int>(first);
       for_each_cell(z, rows, columns, [&](int64_t offset, int32_t cell) {
@@ -108,13 +109,7 @@ void max_pool_bwd(Stream& s, const MaxPoolBwdArgs<T>& a) {
     };
     const bool one = rows.end - rows.begin == 1 && columns.end - columns.begin == 1;
     const int64_t first = image + (rows.begin * z.ow + columns.begin) * z.c;
-    if (z.c == 1) {
-      T total = one && a.index[first] == cell ? a.dy[first] : T(0);
-      if (!one) for_each_reached([&](int64_t out) { total += a.index[out] == cell ? a.dy[out] : T(0); });
-      *dx = total;
-      return;
-    }
-    for_vec<T>(0, z.c, [&](auto at) {
+    for_channels<T>(z.c, [&](auto at) {
       const auto chosen = [&](int64_t out) {
         return select(load_cells<T>(at, a.index + out) == Mask{} + cell, at.load(a.dy + out), Vec<T>(0));
       };
@@ -150,13 +145,7 @@ void avg_pool_fwd(Stream& s, const AvgPoolArgs<T>& a) {
     const T* image = a.x + n * z.h * z.w * z.c;
     T* y = a.y + ((n * z.oh + oy) * z.ow + ox) * z.c;
     const T scale = T(1) / divisor(a, rows, columns);
-    if (z.c == 1) {
-      T total = 0;
-      for_each_cell(z, rows, columns, [&](int64_t offset, int32_t) { total += image[offset]; });
-      *y = total * scale;
-      return;
-    }
-    for_vec<T>(0, z.c, [&](auto at) {
+    for_channels<T>(z.c, [&](auto at) {
       Vec<T> total(0);
       for_each_cell(z, rows, columns, [&](int64_t offset, int32_t) { total += at.load(image + offset); });
       at.store(y, total * Vec<T>(scale));
@@ -172,26 +161,18 @@ void avg_pool_bwd(Stream& s, const AvgPoolArgs<T>& a) {
   const T common = T(1) / divisor(a, window_y(z, 0), window_x(z, 0));
   for_each_pixel(s, z, [&](int64_t n, int64_t iy, int64_t ix, Reach rows, Reach columns) {
     T* dx = a.y + ((n * z.h + iy) * z.w + ix) * z.c;
-    const T* image = a.x + n * z.oh * z.ow * z.c;
-    const auto for_each_reached = [&](const auto& f) {
-      for (int64_t oy = rows.begin; oy < rows.end; ++oy)
-        for (int64_t ox = columns.begin; ox < columns.end; ++ox)
-          f((oy * z.ow + ox) * z.c, same ? common : T(1) / divisor(a, window_y(z, oy), window_x(z, ox)));
-    };
-    const bool one = same && rows.end - rows.begin == 1 && columns.end - columns.begin == 1;
-    const T* first = image + (rows.begin * z.ow + columns.begin) * z.c;
-    if (z.c == 1) {
-      T total = one ? common * *first : T(0);
-      if (!one) for_each_reached([&](int64_t out, T scale) { total += scale * image[out]; });
-      *dx = total;
-      return;
-    }
-    for_vec<T>(0, z.c, [&](auto at) {
-      if (one) return at.store(dx, Vec<T>(common) * at.load(first));
-      Vec<T> total(0);
-      for_each_reached([&](int64_t out, T scale) { total += Vec<T>(scale) * at.load(image + out); });
-      at.store(dx, total);
-    });
+    bool first = true;
+    for (int64_t oy = rows.begin; oy < rows.end; ++oy)
+      for (int64_t ox = columns.begin; ox < columns.end; ++ox) {
+        const T* dy = a.x + ((n * z.oh + oy) * z.ow + ox) * z.c;
+        const Vec<T> scale(same ? common : T(1) / divisor(a, window_y(z, oy), window_x(z, ox)));
+        for_channels<T>(z.c, [&](auto at) {
+          const Vec<T> g = scale * at.load(dy);
+          at.store(dx, first ? g : at.load(dx) + g);
+        });
+        first = false;
+      }
+    if (first) for_channels<T>(z.c, [&](auto at) { at.store(dx, Vec<T>(0)); });
   });
 }
 
