@@ -96,7 +96,7 @@ struct type_caster<fnn::Operand> {
   PYBIND11_TYPE_CASTER(fnn::Operand, const_name("Tensor | float"));
   bool load(handle src, bool convert) {
     make_caster<fnn::Tensor> tensor;
-    if (!src.is_none() && tensor.load(src, false)) {
+    if (isinstance<fnn::TensorImpl>(src) && tensor.load(src, false)) {
       value = cast_op<fnn::Tensor&>(tensor);
       return true;
     }
