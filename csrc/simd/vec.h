@@ -17,10 +17,16 @@
 namespace fnn::FNN_ISA {
 
 // FNN_EMULATE_AVX512: the vectors and tiles of AVX-512, which the compiler takes apart for the
-// processor at hand. Slow; for tests on machines that have no AVX-512.
-#if defined(__AVX512F__) || defined(FNN_EMULATE_AVX512)
+// processor at hand. Slow; for tests on machines that have no AVX-512. FNN_AVX512 and FNN_AVX2
+// say whose intrinsics fit the vectors.
+#if !defined(FNN_EMULATE_AVX512) && defined(__AVX512F__)
+#define FNN_AVX512
+#elif !defined(FNN_EMULATE_AVX512) && defined(__AVX2__)
+#define FNN_AVX2
+#endif
+#if defined(FNN_AVX512) || defined(FNN_EMULATE_AVX512)
 constexpr int kVecBytes = 64;
-#elif defined(__AVX2__)
+#elif defined(FNN_AVX2)
 constexpr int kVecBytes = 32;
 #else
 constexpr int kVecBytes = 16;
@@ -90,7 +96,7 @@ FNN_INLINE Vec<T> select(typename Vec<T>::Mask m, Vec<T> a, Vec<T> b) {
 FNN_INLINE float select(bool m, float a, float b) { return m ? a : b; }
 FNN_INLINE double select(bool m, double a, double b) { return m ? a : b; }
 
-#if defined(__AVX512F__)
+#if defined(FNN_AVX512)
 FNN_INLINE __mmask16 lanes(float, int n) { return static_cast<__mmask16>((1u << n) - 1); }
 FNN_INLINE __mmask8 lanes(double, int n) { return static_cast<__mmask8>((1u << n) - 1); }
 template <>
@@ -117,7 +123,7 @@ FNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
 FNN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
   return Vec<double>::Raw(_mm512_fmadd_pd(__m512d(a.v), __m512d(b.v), __m512d(c.v)));
 }
-#elif defined(__AVX2__) && !defined(FNN_EMULATE_AVX512)
+#elif defined(FNN_AVX2)
 FNN_INLINE __m256i lanes(float, int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
@@ -211,9 +217,9 @@ template <class T>
 FNN_INLINE void Vec<T>::stream(T* p) const {
 #if defined(FNN_EMULATE_AVX512)
   store(p);
-#elif defined(__AVX512F__)
+#elif defined(FNN_AVX512)
   _mm512_stream_si512(reinterpret_cast<__m512i*>(p), reinterpret_cast<__m512i>(v));
-#elif defined(__AVX2__)
+#elif defined(FNN_AVX2)
   _mm256_stream_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(v));
 #elif defined(__x86_64__)
   _mm_stream_si128(reinterpret_cast<__m128i*>(p), reinterpret_cast<__m128i>(v));

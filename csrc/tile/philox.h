@@ -17,13 +17,13 @@ typedef uint64_t PhiloxLanes __attribute__((vector_size(8 * kPhiloxBlocks)));
 
 // x * m for the lower halves of x; compilers do not see that one multiplication is enough.
 FNN_INLINE PhiloxLanes times_low(PhiloxLanes x, uint32_t m) {
-#if defined(__AVX512F__)
+#if defined(FNN_AVX512)
   __m512i part[2];
   __builtin_memcpy(part, &x, sizeof x);
   for (auto& p : part) p = _mm512_mul_epu32(p, _mm512_set1_epi64(m));
   __builtin_memcpy(&x, part, sizeof x);
   return x;
-#elif defined(__AVX2__)
+#elif defined(FNN_AVX2)
   __m256i part[2];
   __builtin_memcpy(part, &x, sizeof x);
   for (auto& p : part) p = _mm256_mul_epu32(p, _mm256_set1_epi64x(m));

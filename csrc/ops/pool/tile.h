@@ -59,7 +59,7 @@ FNN_INLINE Vec<float>::Mask load_cells<float>(Whole<float> at, const int32_t* p)
   __builtin_memcpy(&cells, p + at.i, sizeof cells);
   return cells;
 }
-#if defined(__AVX512F__)
+#if defined(FNN_AVX512)
 template <>
 FNN_INLINE void store_cells<float>(Part<float> at, int32_t* p, Vec<float>::Mask cells) {
   _mm512_mask_storeu_epi32(p + at.i, lanes(0.f, at.n), reinterpret_cast<__m512i>(cells));
@@ -68,7 +68,7 @@ template <>
 FNN_INLINE Vec<float>::Mask load_cells<float>(Part<float> at, const int32_t* p) {
   return reinterpret_cast<Vec<float>::Mask>(_mm512_maskz_loadu_epi32(lanes(0.f, at.n), p + at.i));
 }
-#elif defined(__AVX2__)
+#elif defined(FNN_AVX2)
 template <>
 FNN_INLINE void store_cells<float>(Part<float> at, int32_t* p, Vec<float>::Mask cells) {
   const __m256i all = reinterpret_cast<__m256i>(cells);
@@ -91,7 +91,7 @@ FNN_INLINE Vec<float>::Mask load_cells<float>(Part<float> at, const int32_t* p) 
   return reinterpret_cast<Vec<float>::Mask>(_mm256_maskload_epi32(p + at.i, lanes(0.f, at.n)));
 }
 #endif
-#if defined(__AVX512F__)
+#if defined(FNN_AVX512)
 template <>
 FNN_INLINE void store_cells<float>(Whole<float> at, uint8_t* p, Vec<float>::Mask cells) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p + at.i), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(cells)));
