@@ -92,9 +92,9 @@ def main() -> None:
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=0.01, help="the highest")
-    parser.add_argument("--channels", type=int, nargs=2, default=(16, 32))
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=0.007, help="the highest")
+    parser.add_argument("--channels", type=int, nargs=2, default=(8, 32))
     parser.add_argument(
         "--validate", action="store_true", help="train on 50,000 images, test on the other 10,000"
     )
