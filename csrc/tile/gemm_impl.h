@@ -153,11 +153,13 @@ void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
   const int64_t work = g.m * g.n * g.k;
   if (s.threads > 1 && cut.pack_a && cut.pack_b && work > kLargeWork) return gemm_large(s, g, cut, finish);
 
-  // Each thread has a task of its own that packs the panels it needs: columns are shared out
-  // first. More tasks than threads, for one that is held up; but not where a thread is to have
-  // the same columns each time.
+  // Each thread has a task of its own that packs the panels it needs. Columns are shared out
+  // first, but for a tall C whose rows are not whole lines of the cache: two threads would write
+  // to the lines between them. More tasks than threads, for one that is held up; but not where a
+  // thread is to have the same columns each time.
   const int64_t wanted = s.threads == 1 || work < kSplitWork ? 1 : g.by_columns ? s.threads : 2 * s.threads;
-  const int64_t across = lesser(cut.panels, lesser(wanted, s.threads));
+  const bool tall = g.m >= g.n && g.ldc * static_cast<int64_t>(sizeof(T)) % 64 != 0;
+  const int64_t across = tall ? 1 : lesser(cut.panels, lesser(wanted, s.threads));
   const int64_t down = lesser(cut.tiles, divide_up(wanted, across));
   parallel_for(s, across * down, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
