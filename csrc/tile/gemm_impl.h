@@ -59,7 +59,7 @@ struct Cut {
     depth = g.k > 0 ? divide_up(g.k, passes) : 1;
     const bool large_a = g.m * g.k * kSize > kNoPackBytes, large_b = g.k * g.n * kSize > kNoPackBytes;
     pack_b = g.b_transposed || (g.m > kMaxRows && large_b) || (g.m > 64 && bad_stride<T>(g.ldb));
-    pack_a = large_a && g.n >= (g.lda * kSize % 2048 == 0 ? 4 : 16) * kTileCols<T>;  // or it costs more than it brings
+    pack_a = large_a && g.n >= 16 * kTileCols<T>;  // or it costs more than it brings
     tile_rows = even_rows(g.m), tiles = divide_up(g.m, tile_rows), panels = divide_up(g.n, kTileCols<T>);
     tile_size = depth * tile_rows;
     chunk = kChunkBytes / (tile_rows * depth * kSize);
