@@ -122,7 +122,7 @@ void gemm_large(Stream& s, const Gemm<T>& g, const Cut<T>& cut, const Finish& fi
   constexpr int W = kTileCols<T>;
   const int64_t block = cut.block(cut.panels);
   T* packed = static_cast<T*>(s.workspace(cut.depth * block * W * sizeof(T)));
-  const int64_t grain = evenly(cut.tiles, lesser(cut.chunk, divide_up(cut.tiles, 4 * s.threads)));
+  const int64_t shares = divide_up(cut.tiles, lesser(cut.chunk, divide_up(cut.tiles, 4 * s.threads)));
   for (int64_t b0 = 0; b0 < cut.panels; b0 += block)
     for (int64_t k0 = 0; k0 < g.k; k0 += cut.depth) {
       const int64_t b1 = lesser(b0 + block, cut.panels), kk = lesser(g.k - k0, cut.depth);
@@ -130,7 +130,8 @@ void gemm_large(Stream& s, const Gemm<T>& g, const Cut<T>& cut, const Finish& fi
         const int64_t column = (b0 + begin) * W;
         pack_b_block(g, k0, kk, column, lesser((b0 + end) * W, g.n) - column, packed + begin * kk * W);
       });
-      parallel_for(s, cut.tiles, grain, [&](int64_t t0, int64_t t1) {
+      parallel_for(s, shares, 1, [&](int64_t share, int64_t) {
+        const int64_t t0 = cut.tiles * share / shares, t1 = cut.tiles * (share + 1) / shares;
         T* packed_a = static_cast<T*>(Stream::thread_workspace(cut.packed_a_elements(t1 - t0) * sizeof(T) + 1));
         multiply_block(g, cut, t0, t1, b0, b1, k0, kk, packed, packed_a, finish);
       });
