@@ -8,7 +8,8 @@ namespace fnn::FNN_ISA {
 template <class F>
 void for_each_window(Stream& s, const PoolShape& z, bool whole_images, const F& f) {
   const int64_t rows = whole_images ? z.oh : 1;
-  const int64_t per_task = 8192 / (rows * z.ow * z.c * z.kh * z.kw + 1) + 1;
+  const int64_t cells = z.adaptive ? (z.h / z.oh + 1) * (z.w / z.ow + 1) : z.kh * z.kw;
+  const int64_t per_task = 8192 / (rows * z.ow * z.c * cells + 1) + 1;
   parallel_for(s, z.n * z.oh / rows, per_task, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * rows; i < end * rows; ++i) {
       const int64_t n = i / z.oh, oy = i % z.oh;
@@ -65,6 +66,23 @@ struct Single {
 template <class T, class F>
 FNN_INLINE void for_channels(int64_t c, const F& f) {
   c == 1 ? f(Single<T>{0}) : for_vec<T>(0, c, f);
+}
+
+// f(at) over the channels, as many vectors beside each other as there are: a pass over a large
+// window then reads the lines of memory in turn, each of them once.
+template <class T, int K = 8, class F>
+FNN_INLINE void for_blocks_of_channels(int64_t i, int64_t c, const F& f) {
+  for (; i + K * Vec<T>::N <= c; i += K * Vec<T>::N) {
+    Whole<T> at[K];
+    for (int k = 0; k < K; ++k) at[k] = {i + k * Vec<T>::N};
+    f(at);
+  }
+  if constexpr (K > 1) {
+    for_blocks_of_channels<T, K / 2>(i, c, f);
+  } else if (i < c) {
+    const Part<T> at[1] = {{i, static_cast<int>(c - i)}};
+    f(at);
+  }
 }
 
 template <class T>
@@ -145,11 +163,16 @@ void avg_pool_fwd(Stream& s, const AvgPoolArgs<T>& a) {
     const T* image = a.x + n * z.h * z.w * z.c;
     T* y = a.y + ((n * z.oh + oy) * z.ow + ox) * z.c;
     const T scale = T(1) / divisor(a, rows, columns);
-    for_channels<T>(z.c, [&](auto at) {
-      Vec<T> total(0);
-      for_each_cell(z, rows, columns, [&](int64_t offset, int32_t) { total += at.load(image + offset); });
-      at.store(y, total * Vec<T>(scale));
-    });
+    const auto mean = [&]<class At, int K>(const At(&at)[K]) {
+      Vec<T> total[K];
+      for (auto& v : total) v = Vec<T>(0);
+      for_each_cell(z, rows, columns, [&](int64_t offset, int32_t) {
+        for (int k = 0; k < K; ++k) total[k] += at[k].load(image + offset);
+      });
+      for (int k = 0; k < K; ++k) at[k].store(y, total[k] * Vec<T>(scale));
+    };
+    const Single<T> single[1] = {{0}};
+    z.c == 1 ? mean(single) : for_blocks_of_channels<T>(0, z.c, mean);
   });
 }
 

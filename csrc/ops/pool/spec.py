@@ -200,6 +200,7 @@ SPECS = [
         [
             Case("plain", {"x": (2, 3, 6, 8)}, {"output_size": (3, 4)}),
             Case("whole image", {"x": (2, 17, 5, 7)}, {"output_size": 1}),
+            Case("channels in blocks", {"x": (2, 251, 3, 2)}, {"output_size": 1}),
             Case("windows overlap", {"x": (1, 3, 7, 10)}, {"output_size": (3, 4)}),
             Case("as the input", {"x": (1, 2, 5, 4)}, {"output_size": (5, 4)}),
             Case("larger than the input", {"x": (1, 2, 3, 2)}, {"output_size": (5, 4)}),
