@@ -28,8 +28,11 @@ void run(Stream& s, const Args& args, const F& f) {
     using Y = decltype(element(args.y));
     T buffer_a[kBlock], buffer_b[kBlock];
     alignas(64) Y buffer_y[kBlock];
-    for (int64_t i = 0; i < n; i += kBlock) {
-      const int64_t count = n - i < kBlock ? n - i : kBlock;
+    // In blocks only where a buffer is used: the end of each is a branch mispredicted.
+    const bool direct = sy == 1 && sa == 1 && sb == 1 && !streams(args.y + at[0], total);
+    const int64_t block = direct ? n : kBlock;
+    for (int64_t i = 0; i < n; i += block) {
+      const int64_t count = n - i < block ? n - i : block;
       const T* a = side_by_side(args.a + at[1] + i * sa, sa, count, buffer_a);
       const T* b = side_by_side(args.b + at[2] + i * sb, sb, count, buffer_b);
       Y* y = args.y + at[0] + i * sy;
@@ -38,6 +41,7 @@ void run(Stream& s, const Args& args, const F& f) {
         copy_out(y, buffer_y, count, total);
       } else if (sy == 1) {
 #pragma GCC ivdep
+#pragma GCC unroll 4
         for (int64_t j = 0; j < count; ++j) y[j] = f(a[j], b[j]);
       } else {
         for (int64_t j = 0; j < count; ++j) y[j * sy] = f(a[j], b[j]);
