@@ -31,16 +31,22 @@ FNN_INLINE Reach reach(int64_t i, int64_t size, int64_t out, int64_t kernel, int
   return {begin, end < out ? end : out};
 }
 
+FNN_INLINE Reach reach_y(const PoolShape& z, int64_t iy) {
+  return reach(iy, z.h, z.oh, z.kh, z.stride_h, z.pad_h, z.dilation_h, z.adaptive);
+}
+FNN_INLINE Reach reach_x(const PoolShape& z, int64_t ix) {
+  return reach(ix, z.w, z.ow, z.kw, z.stride_w, z.pad_w, z.dilation_w, z.adaptive);
+}
+
 // f(n, iy, ix, rows, columns) for every input pixel, with the outputs that it may have reached.
 template <class F>
 void for_each_pixel(Stream& s, const PoolShape& z, const F& f) {
   parallel_for(s, z.n * z.h, 16384 / (z.w * z.c + 1) + 1, [&](int64_t begin, int64_t end) {
     Reach* columns = static_cast<Reach*>(Stream::thread_workspace(z.w * sizeof(Reach)));
-    for (int64_t ix = 0; ix < z.w; ++ix)
-      columns[ix] = reach(ix, z.w, z.ow, z.kw, z.stride_w, z.pad_w, z.dilation_w, z.adaptive);
+    for (int64_t ix = 0; ix < z.w; ++ix) columns[ix] = reach_x(z, ix);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / z.h, iy = i % z.h;
-      const Reach rows = reach(iy, z.h, z.oh, z.kh, z.stride_h, z.pad_h, z.dilation_h, z.adaptive);
+      const Reach rows = reach_y(z, iy);
       for (int64_t ix = 0; ix < z.w; ++ix) f(n, iy, ix, rows, columns[ix]);
     }
   });
@@ -112,11 +118,26 @@ void max_pool_fwd(Stream& s, const MaxPoolFwdArgs<T>& a) {
   });
 }
 
-// Every cell adds up the gradients of the windows that chose it.
+// Every cell adds up the gradients of the windows that chose it. Where a vector would hold few
+// channels these are added into the cells instead, in the same order.
 template <class T>
 void max_pool_bwd(Stream& s, const MaxPoolBwdArgs<T>& a) {
   using Mask = typename Vec<T>::Mask;
   const PoolShape& z = a.s;
+  if (z.c < Vec<T>::N) {
+    const int64_t in = z.h * z.w * z.c, out = z.oh * z.ow * z.c;
+    const bool apart = z.stride_h > z.dilation_h * (z.kh - 1) && z.stride_w > z.dilation_w * (z.kw - 1);
+    return parallel_for(s, z.n, 16384 / (in + 1) + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin * in; i < end * in; ++i) a.dx[i] = T(0);
+      for (int64_t n = begin; n < end; ++n)
+        for (int64_t i = 0; i < out; i += z.c)
+          for (int64_t c = 0; c < z.c; ++c) {
+            T& cell = a.dx[n * in + a.index[n * out + i + c] * z.c + c];
+            const T dy = a.dy[n * out + i + c];
+            cell = apart ? dy : cell + dy;
+          }
+    });
+  }
   for_each_pixel(s, z, [&](int64_t n, int64_t iy, int64_t ix, Reach rows, Reach columns) {
     T* dx = a.dx + ((n * z.h + iy) * z.w + ix) * z.c;
     const int64_t image = n * z.oh * z.ow * z.c;
@@ -176,12 +197,34 @@ void avg_pool_fwd(Stream& s, const AvgPoolArgs<T>& a) {
   });
 }
 
-// Every cell adds up the gradients of the windows over it.
+// Every cell adds up the gradients of the windows over it, or they are added into the cells: see
+// max_pool_bwd.
 template <class T>
 void avg_pool_bwd(Stream& s, const AvgPoolArgs<T>& a) {
   const PoolShape& z = a.s;
   const bool same = uniform(a);
   const T common = T(1) / divisor(a, window_y(z, 0), window_x(z, 0));
+  if (z.c < Vec<T>::N) {
+    const int64_t width = z.w * z.c;
+    return parallel_for(s, z.n * z.h, 16384 / (width + 1) + 1, [&](int64_t begin, int64_t end) {
+      Window* columns = static_cast<Window*>(Stream::thread_workspace(z.ow * sizeof(Window)));
+      for (int64_t ox = 0; ox < z.ow; ++ox) columns[ox] = window_x(z, ox);
+      for (int64_t i = begin * width; i < end * width; ++i) a.y[i] = T(0);
+      for (int64_t i = begin; i < end; ++i) {
+        T* dx = a.y + i * width;
+        const Reach rows = reach_y(z, i % z.h);
+        for (int64_t oy = rows.begin; oy < rows.end; ++oy) {
+          const T* dy = a.x + (i / z.h * z.oh + oy) * z.ow * z.c;
+          for (int64_t ox = 0; ox < z.ow; ++ox, dy += z.c) {
+            const Window& window = columns[ox];
+            const T scale = same ? common : T(1) / divisor(a, window_y(z, oy), window);
+            for (int64_t ix = window.begin; ix < window.end; ix += window.step)
+              for (int64_t c = 0; c < z.c; ++c) dx[ix * z.c + c] += scale * dy[c];
+          }
+        }
+      }
+    });
+  }
   for_each_pixel(s, z, [&](int64_t n, int64_t iy, int64_t ix, Reach rows, Reach columns) {
     T* dx = a.y + ((n * z.h + iy) * z.w + ix) * z.c;
     bool first = true;
