@@ -26,34 +26,43 @@ void sums_over_rows(Stream& s, int64_t rows, int64_t c, T* total, const F& f) {
   column_sums(partial, chunks, K * c, total, K * c);
 }
 
-// f(at, at of the channel) for every vector of (rows, c). Where rows are short several are taken
-// as one, so that vectors are whole: `tables`, K values a channel, are then repeated as often.
-template <class T, int K, class F>
-void for_each_row(Stream& s, const T* y, int64_t rows, int64_t c, const T* const (&tables)[K], const F& f) {
-  const int64_t group = c < 256 ? 4 * Vec<T>::N : 1, width = group * c;
-  parallel_for(s, rows, (16384 / (width + 1) + 1) * group, [&](int64_t begin, int64_t end) {
-    const T* table[K];
-    T* copy = group > 1 ? static_cast<T*>(Stream::thread_workspace(K * width * sizeof(T))) : nullptr;
-    for (int k = 0; k < K; ++k) {
-      table[k] = tables[k];
-      if (!copy || !tables[k]) continue;
-      table[k] = copy + k * width;
-      for (int64_t i = 0; i < width; i += c) __builtin_memcpy(copy + k * width + i, tables[k], c * sizeof(T));
-    }
+// f(at, table) for every vector of (rows, c): table(k) is the vector of value k of its channels,
+// which `values(channel)[k]` gives. Where rows are short several are taken as one, so that vectors
+// are whole, and the tables repeat as often.
+template <class T, int K, class Values, class F>
+void for_each_row(Stream& s, const T* y, int64_t rows, int64_t c, const Values& values, const F& f) {
+  constexpr int N = Vec<T>::N;
+  const int64_t group = c < 256 ? (512 / (c * N) + 1) * N : 1, width = group * c;
+  T* tables = static_cast<T*>(s.workspace(K * width * sizeof(T)));
+  for (int64_t i = 0; i < c; ++i) {
+    const auto value = values(i);
+    for (int k = 0; k < K; ++k) tables[k * width + i] = value.of[k];
+  }
+  for (int k = 0; k < K; ++k)
+    for (int64_t r = 1; r < group; ++r) __builtin_memcpy(tables + k * width + r * c, tables + k * width, c * sizeof(T));
+  parallel_for(s, rows, (16384 / (width + 1) + 1) * group, [=](int64_t begin, int64_t end) {
+    const T* const table = tables;  // copies, as are those of f: a store might change what a reference reads
+    const int64_t size = width;
+    const F g = f;
     for (int64_t r = begin; r < end; r += group) {
       const int64_t n = (end - r < group ? end - r : group) * c, offset = r * c;
       const auto at_vector = [&](auto at) {
         auto there = at;
         there.i += offset;
-        f(there, at, table);
+        g(there, [&](int k) { return at.load(table + k * size); });
       };
-      if (width % Vec<T>::N == 0)
+      if (width % N == 0)
         for_vec_to(y, rows * c, 0, n, at_vector);
       else
         for_vec<T>(0, n, at_vector);
     }
   });
 }
+
+template <class T, int K>
+struct Values {
+  T of[K];
+};
 
 template <class T>
 void batch_norm_fwd(Stream& s, const BatchNormFwdArgs<T>& a) {
@@ -79,13 +88,11 @@ void batch_norm_fwd(Stream& s, const BatchNormFwdArgs<T>& a) {
       a.inverse_std[i] = T(1) / sqrt(a.running_var[i] + a.eps);
     }
   }
-  const T* const tables[] = {a.mean, a.inverse_std, a.w, a.b};
-  for_each_row(s, a.y, a.rows, c, tables, [&](auto at, auto channel, const T* const* t) {
-    Vec<T> scale = channel.load(t[1]);
-    if (a.w) scale = scale * channel.load(t[2]);
-    Vec<T> y = (at.load(a.x) - channel.load(t[0])) * scale;
-    if (a.b) y += channel.load(t[3]);
-    at.store(a.y, y);
+  const auto values = [&](int64_t i) {
+    return Values<T, 3>{{a.mean[i], a.w ? a.inverse_std[i] * a.w[i] : a.inverse_std[i], a.b ? a.b[i] : T(0)}};
+  };
+  for_each_row<T, 3>(s, a.y, a.rows, c, values, [x = a.x, y = a.y](auto at, const auto& table) {
+    at.store(y, fma(at.load(x) - table(0), table(1), table(2)));
   });
 }
 
@@ -99,18 +106,19 @@ void batch_norm_bwd(Stream& s, const BatchNormBwdArgs<T>& a) {
   sums_over_rows<T, 1>(s, a.rows, c, a.dw,
                        [&](int64_t r, auto at, Vec<T>* acc) { acc[0] += at.load(a.dy + r * c) * xhat(r, at); });
   if (!a.dx) return;
-  const Vec<T> part(a.training ? T(1) / static_cast<T>(a.rows) : T(0));
-  const T* const tables[] = {a.mean, a.inverse_std, a.w, a.db, a.dw};
-  for_each_row(s, a.dx, a.rows, c, tables, [&](auto at, auto channel, const T* const* t) {
-    const Vec<T> inverse_std = channel.load(t[1]);
-    const Vec<T> scale = a.w ? inverse_std * channel.load(t[2]) : inverse_std;
-    Vec<T> dy = at.load(a.dy);
-    if (a.training) {
-      const Vec<T> xhat = (at.load(a.x) - channel.load(t[0])) * inverse_std;
-      dy = dy - part * (channel.load(t[3]) + xhat * channel.load(t[4]));
-    }
-    at.store(a.dx, dy * scale);
-  });
+  const T part = T(1) / static_cast<T>(a.rows);
+  const auto values = [&](int64_t i) {
+    const T slope = part * a.dw[i] * a.inverse_std[i];
+    return Values<T, 4>{{a.w ? a.inverse_std[i] * a.w[i] : a.inverse_std[i], a.mean[i], slope, part * a.db[i]}};
+  };
+  if (a.training)
+    for_each_row<T, 4>(s, a.dx, a.rows, c, values, [x = a.x, dy = a.dy, dx = a.dx](auto at, const auto& table) {
+      const Vec<T> of_statistics = fma(at.load(x) - table(1), table(2), table(3));
+      at.store(dx, (at.load(dy) - of_statistics) * table(0));
+    });
+  else
+    for_each_row<T, 4>(s, a.dx, a.rows, c, values,
+                       [dy = a.dy, dx = a.dx](auto at, const auto& table) { at.store(dx, at.load(dy) * table(0)); });
 }
 
 #include "isa/instantiate.h"
