@@ -5,12 +5,16 @@ namespace fnn::FNN_ISA {
 
 constexpr int64_t kGrain = 8192;
 
+// What the loops read is copied first: a store might change what a reference leads to.
+
 template <class T>
 void unary_fwd(Stream& s, const UnaryFwdArgs<T>& a) {
   with_unary(a.op, [&](auto f) {
-    const Vec<T> alpha(a.alpha), beta(a.beta);
     parallel_for(s, a.n, kGrain, [&](int64_t begin, int64_t end) {
-      for_vec_to(a.y, a.n, begin, end, [&](auto at) { at.store(a.y, f.value(at.load(a.x), alpha, beta)); });
+      const Vec<T> alpha(a.alpha), beta(a.beta);
+      const T* x = a.x;
+      T* y = a.y;
+      for_vec_to(y, a.n, begin, end, [&](auto at) { at.store(y, f.value(at.load(x), alpha, beta)); });
     });
   });
 }
@@ -18,10 +22,11 @@ void unary_fwd(Stream& s, const UnaryFwdArgs<T>& a) {
 template <class T>
 void unary_bwd(Stream& s, const UnaryBwdArgs<T>& a) {
   with_unary(a.op, [&](auto f) {
-    const Vec<T> alpha(a.alpha), beta(a.beta);
     parallel_for(s, a.n, kGrain, [&](int64_t begin, int64_t end) {
-      for_vec_to(a.dx, a.n, begin, end,
-                 [&](auto at) { at.store(a.dx, at.load(a.dy) * f.slope(at.load(a.xy), alpha, beta)); });
+      const Vec<T> alpha(a.alpha), beta(a.beta);
+      const T *xy = a.xy, *dy = a.dy;
+      T* dx = a.dx;
+      for_vec_to(dx, a.n, begin, end, [&](auto at) { at.store(dx, at.load(dy) * f.slope(at.load(xy), alpha, beta)); });
     });
   });
 }
