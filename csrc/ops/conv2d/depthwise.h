@@ -100,16 +100,14 @@ void to_lanes(const T* x, int64_t h, int64_t w, int64_t groups, int64_t each, in
     }
     clear(out, left);
     clear(out + (left + w) * N, right);
-    for (int64_t q = 0; q < w; ++q) {
-      const T* from = x + (y * w + q) * groups * each;
+    const T* from = x + y * w * groups * each;
+    for (int64_t q = 0; q < w; ++q, from += groups * each) {
       T* to = out + (left + q) * N;
-      for (int64_t g = 0; g < groups; g += N, to += each * plane) {
-        const int64_t lanes = groups - g < N ? groups - g : N;
-        if (each > 1)
-          spread(from + g * each, lanes, each, to, plane);
-        else
-          (lanes == N ? Vec<T>::load(from + g) : Vec<T>::load(from + g, static_cast<int>(lanes))).store(to);
-      }
+      int64_t g = 0;
+      if (each == 1)
+        for (; g + N <= groups; g += N, to += plane) Vec<T>::load(from + g).store(to);
+      for (; g < groups; g += N, to += each * plane)
+        spread(from + g * each, groups - g < N ? groups - g : N, each, to, plane);
     }
   }
 }
