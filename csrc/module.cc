@@ -9,7 +9,7 @@
 
 namespace fnn {
 
-#define FNN_BIND(op) void bind_##op(py::module_&);
+#define FNN_BIND(op) void bind_##op(Module&);
 #include "fnn_bind.inc"  // generated: a row for every ops/*/bind.cc
 #undef FNN_BIND
 
@@ -55,22 +55,24 @@ py::object dtype_object(DType t) {
   return py::cast(&kDTypeInfo[static_cast<int>(t)], py::return_value_policy::reference);
 }
 
-void check_device(const char* op, py::handle device) {
-  if (device.is_none()) return;
-  const std::string name = py::str(device);
-  if (name == "cpu" || name == "cpu:0") return;
-  check(name.rfind("cuda", 0) != 0, op, "device '", name, "' is not available: this build has no CUDA kernels");
-  fail(op, "unknown device '", name, "'; expected 'cpu' or 'cuda'");
+Device device_of(const char* op, py::handle device) {
+  return device.is_none() ? default_device() : parse_device(op, py::str(device));
 }
 
 }  // namespace fnn
 
-PYBIND11_MODULE(_C, m) {
+PYBIND11_MODULE(_C, module) {
   using namespace fnn;
+  Module m(module);
   register_error<ValueError>(PyExc_ValueError);
   register_error<TypeError>(PyExc_TypeError);
   register_error<IndexError>(PyExc_IndexError);
   register_error<RuntimeError>(PyExc_RuntimeError);
+  register_error<NotImplementedError>(PyExc_NotImplementedError);
+
+  m.attr("OutOfMemoryError") = py::handle(PyErr_NewExceptionWithDoc(
+      "fastnn.cuda.OutOfMemoryError", "Memory ran out on a GPU.", PyExc_RuntimeError, nullptr));
+  register_error<OutOfMemoryError>(m.attr("OutOfMemoryError").ptr());
 
   choose_isa();
 
@@ -85,13 +87,14 @@ PYBIND11_MODULE(_C, m) {
   bind_plan(m);
   bind_convert(m);
   bind_factories(m);
+  bind_exchange(m);
+  bind_cuda(m);
 #define FNN_BIND(op) bind_##op(m);
 #include "fnn_bind.inc"
 #undef FNN_BIND
 
   m.def("is_grad_enabled", &grad_enabled, "Whether operations are put on the tape.");
   m.def("set_grad_enabled", &set_grad_enabled, py::arg("enabled"), "Turns the tape of this thread on or off.");
-  m.def("check_device", &check_device, py::arg("op"), py::arg("device"));
   m.def("get_num_threads", &num_threads, "Threads that one operation may use.");
   m.def("set_num_threads", &set_num_threads, py::arg("n"),
         "Sets how many threads one operation may use, this one included.");
@@ -108,7 +111,7 @@ PYBIND11_MODULE(_C, m) {
     d["bf16"] = chosen_isa().bf16;
     d["threads"] = num_threads();
     d["threads_reason"] = num_threads_reason();
-    d["cuda"] = "not built";
+    d["cuda"] = cuda_is_built() ? "built" : "not built";
     return d;
   });
 }

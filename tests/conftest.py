@@ -1,14 +1,65 @@
-"""A fixture that more than one file uses; asserts of a helper that pytest explains."""
+"""Fixtures and options that more than one file uses; asserts of helpers that pytest explains."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
 import fastnn as fn
 
 pytest.register_assert_rewrite("refusals", "steps")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        default="cpu",
+        choices=("cpu", "cuda"),
+        help="where tensors are made by default; with cuda, cases too large for an emulated GPU "
+        "and kernels that do not exist are skipped",
+    )
+    parser.addoption(
+        "--first-cases",
+        action="store_true",
+        help="of a test that runs for every case of every operation, only each operation's first",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--first-cases"):
+        return
+    seen: set[tuple[object, ...]] = set()
+    for item in list(items):
+        given = (
+            item.callspec.params
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else {}
+        )
+        if "spec" not in given:
+            continue
+        key = (item.originalname, given["spec"].name, given.get("dtype"))
+        if key in seen:
+            items.remove(item)
+        seen.add(key)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--device") == "cuda":
+        # Every tensor in memory of its own, so that a read or write beside it is seen.
+        os.environ.setdefault("FASTNN_CUDA_CACHE", "0")
+        fn.set_default_device("cuda")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except NotImplementedError as error:
+        if "has no CUDA kernel" not in str(error):
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.fixture

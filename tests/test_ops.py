@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import place, skip_if_slow
 
 import fastnn as fn
 from fastnn.testing import Case, Spec, assert_close, load_specs
@@ -34,7 +35,7 @@ SMOOTH_CASES = pytest.mark.parametrize(
 
 
 def tensors(spec: Spec, arrays: dict[str, Array | None], grad: bool = False) -> list[Any]:
-    out = [None if x is None else fn.from_numpy(x) for x in arrays.values()]
+    out = [None if x is None else place(x) for x in arrays.values()]
     for name, t in zip(arrays, out, strict=True):
         if grad and t is not None and name in spec.grad:
             t.requires_grad_()
@@ -52,7 +53,7 @@ def gradients(spec: Spec, case: Case, arrays: dict[str, Array | None]) -> dict[s
     y = spec.call(*inputs, **case.attrs)[0]
     y.backward(fn.tensor(cotangent(y.shape).astype(y.dtype.name)))
     named = zip(arrays, inputs, strict=True)
-    return {n: t.grad.numpy() for n, t in named if t is not None and n in spec.grad}
+    return {n: t.grad.cpu().numpy() for n, t in named if t is not None and n in spec.grad}
 
 
 # --- values -----------------------------------------------------------------------------------
@@ -61,6 +62,7 @@ def gradients(spec: Spec, case: Case, arrays: dict[str, Array | None]) -> dict[s
 @DTYPES
 @EVERY_CASE
 def test_value(spec: Spec, case: Case, dtype: str) -> None:
+    skip_if_slow(spec, case)
     arrays = case.arrays(dtype)
     expected = spec.expected(case, dtype)
     results = spec.call(*tensors(spec, arrays), **case.attrs)
@@ -125,6 +127,7 @@ def largest(x: Array) -> float:
 
 @SMOOTH_CASES
 def test_gradient_is_that_of_finite_differences(spec: Spec, case: Case) -> None:
+    skip_if_slow(spec, case)
     arrays = case.arrays(np.float64)
     inputs = tensors(spec, arrays, grad=True)
     checked = [t for t in inputs if t is not None and t.requires_grad]
@@ -140,7 +143,7 @@ def test_gradient_is_that_of_finite_differences(spec: Spec, case: Case) -> None:
         ends = []
         for sign in (eps, -eps):
             moved = {n: x + sign * direction[n] if n in grads else x for n, x in arrays.items()}
-            y = spec.call(*tensors(spec, moved), **case.attrs)[0].numpy()
+            y = spec.call(*tensors(spec, moved), **case.attrs)[0].cpu().numpy()
             ends.append(y * cotangent(y.shape))
         numeric = (ends[0] - ends[1]).sum() / (2 * eps)
         terms = [(g * direction[n]).ravel() for n, g in grads.items()]
@@ -150,6 +153,7 @@ def test_gradient_is_that_of_finite_differences(spec: Spec, case: Case) -> None:
 
 @SMOOTH_CASES
 def test_float32_gradient_is_the_float64_one(spec: Spec, case: Case) -> None:
+    skip_if_slow(spec, case)
     single = case.arrays(np.float32)
     double = {
         n: x.astype(np.float64) if x is not None and x.dtype == np.float32 else x
@@ -204,7 +208,7 @@ def test_gradient_at_a_corner(name: str) -> None:
     f, at, slopes = CORNERS[name]
     x = fn.tensor(at, dtype="float32", requires_grad=True)
     f(x).sum().backward()
-    np.testing.assert_allclose(x.grad.numpy(), np.float32(slopes), rtol=1e-6)
+    np.testing.assert_allclose(x.grad.cpu().numpy(), np.float32(slopes), rtol=1e-6)
 
 
 # --- threads, and completeness ------------------------------------------------------------------
@@ -219,12 +223,16 @@ def _threads_restored() -> Iterator[None]:
 
 @EVERY_CASE
 @pytest.mark.usefixtures("_threads_restored")
-def test_same_bits_for_every_number_of_threads(spec: Spec, case: Case) -> None:
+def test_same_bits_for_every_number_of_threads(
+    spec: Spec, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skip_if_slow(spec, case)
     seen = []
     for threads in (1, 2, 3):
         fn.set_num_threads(threads)
+        monkeypatch.setenv("FASTNN_CUDA_ORDER", str(threads))  # of the threads of an emulated GPU
         results = spec.call(*tensors(spec, case.arrays(np.float32)), **case.attrs)
-        bits = [y.numpy().tobytes() for y in results]
+        bits = [y.cpu().numpy().tobytes() for y in results]
         if spec.grad and case.grad:
             grads = gradients(spec, case, case.arrays(np.float32))
             bits += [g.tobytes() for g in grads.values()]

@@ -114,6 +114,7 @@ void backward(const Tensor& y, const Tensor& dy, bool retain_graph) {
     const std::shared_ptr<Node> node = ready.top();
     ready.pop();
     Tensor g = std::move(grads[node.get()]);
+    const DeviceGuard device(g->device());
     if (!node->leaf.expired()) {
       accumulate(*node, g);
       continue;

@@ -2,4 +2,11 @@
 // left for the linker to pick one copy of.
 #pragma once
 
-#define FNN_INLINE inline __attribute__((always_inline))
+// FNN_HOST_INLINE: the same for what no thread of a GPU calls, such as a switch over kernels.
+#define FNN_HOST_INLINE inline __attribute__((always_inline))
+#if defined(FNN_CUDA)
+#include <cuda_runtime.h>
+#define FNN_INLINE __host__ __device__ FNN_HOST_INLINE
+#else
+#define FNN_INLINE FNN_HOST_INLINE
+#endif

@@ -9,8 +9,14 @@
 
 namespace fnn {
 
+struct Device {
+  int gpu = -1;  // its number; below 0 for the CPU
+};
+
 struct Stream {
   int threads;  // how many may work on one kernel
+  Device device;
+  void* native = nullptr;  // the cudaStream_t; null is CUDA's default stream too
 
   // Calls task(context, i) for every i in [0, tasks), on the pool when that pays.
   void run(int64_t tasks, void (*task)(void*, int64_t), void* context);

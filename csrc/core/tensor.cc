@@ -1,5 +1,7 @@
 #include "core/tensor.h"
 
+#include <cstring>
+
 #include "core/allocator.h"
 
 namespace fnn {
@@ -60,12 +62,52 @@ bool overlaps(const TensorImpl& a, const TensorImpl& b) {
   return a0 < b1 && b0 < a1 && !same;
 }
 
+std::shared_ptr<Storage> new_storage(size_t bytes) {
+  auto storage = std::make_shared<Storage>();
+  storage->data = gpu_stream ? allocate_on(*gpu_stream, bytes) : allocate(bytes);
+  storage->bytes = bytes;
+  storage->gpu = gpu_stream;
+  return storage;
+}
+
+namespace {
+
+size_t bytes_of(const TensorImpl& x) { return static_cast<size_t>(x.numel()) * itemsize(x.dtype); }
+
+}  // namespace
+
+void read(const TensorImpl& x, void* to) {
+  if (x.numel() == 0) return;
+  if (!x.storage->gpu) {
+    std::memcpy(to, x.raw(), bytes_of(x));
+    return;
+  }
+  const DeviceGuard guard(x.device());
+  download(to, x.raw(), bytes_of(x));
+}
+
+void write(const TensorImpl& x, const void* from) {
+  if (x.numel() == 0) return;
+  if (!x.storage->gpu) {
+    std::memcpy(x.raw(), from, bytes_of(x));
+    return;
+  }
+  const DeviceGuard guard(x.device());
+  upload(x.raw(), from, bytes_of(x));
+}
+
+void copy_between_devices(const TensorImpl& y, const TensorImpl& x) {
+  if (!y.storage->gpu) return read(x, y.raw());
+  if (!x.storage->gpu) return write(y, x.raw());
+  if (x.numel() == 0) return;
+  const DeviceGuard guard(x.device());
+  copy_between_gpus(y.raw(), y.device(), x.raw(), x.device(), bytes_of(x));
+}
+
 Tensor empty_strided(const Dims& shape, const Dims& strides, DType dtype) {
   const size_t bytes = static_cast<size_t>(checked_numel("empty", shape, itemsize(dtype))) * itemsize(dtype);
   auto t = std::make_shared<TensorImpl>();
-  auto storage = std::make_shared<Storage>();
-  storage->data = allocate(bytes);
-  storage->bytes = bytes;
+  auto storage = new_storage(bytes);
   if (observer) observer->made(storage);
   t->storage = std::move(storage);
   t->shape = shape;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/device.h"
 #include "core/dtype.h"
 #include "core/error.h"
 #include "core/observer.h"
@@ -17,9 +18,15 @@ struct Node;  // autograd/tape.h
 struct Storage {
   std::shared_ptr<void> data;  // 64-byte aligned when fastnn allocated it
   size_t bytes = 0;
-  uint32_t version = 0;  // counts in-place writes, so that backward can refuse stale values
+  Stream* gpu = nullptr;  // whose work it was allocated for; null for memory of the CPU
+  uint32_t version = 0;   // counts in-place writes, so that backward can refuse stale values
   bool writable = true;
+
+  Device device() const { return gpu ? gpu->device : Device{}; }
 };
+
+// Memory of the device that this thread works on.
+std::shared_ptr<Storage> new_storage(size_t bytes);
 
 struct TensorImpl;
 using Tensor = std::shared_ptr<TensorImpl>;
@@ -37,10 +44,13 @@ struct TensorImpl {
 
   int ndim() const { return shape.size(); }
   int64_t numel() const { return fnn::numel(shape); }
+  Device device() const { return storage->device(); }
   bool is_leaf() const;
 
   void* raw() const {
     if (observer) observer->used(storage);
+    if (gpu_stream && storage->gpu != gpu_stream) [[unlikely]]
+      used_elsewhere(storage->gpu, storage->data.get());
     return static_cast<char*>(storage->data.get()) + offset * static_cast<int64_t>(itemsize(dtype));
   }
   template <class T>
@@ -65,6 +75,12 @@ Tensor empty_channels_last(const Dims& nchw, DType dtype);
 // Same shape and, when x is dense, the same strides.
 Tensor empty_like(const Tensor& x, DType dtype);
 inline Tensor empty_like(const Tensor& x) { return empty_like(x, x->dtype); }
+// The bytes of a dense tensor from and to the CPU's memory. `read` waits for them; what `write`
+// is given may change once it returns.
+void read(const TensorImpl& x, void* to);
+void write(const TensorImpl& x, const void* from);
+// y = x, byte for byte, of dense tensors laid out alike, on any devices.
+void copy_between_devices(const TensorImpl& y, const TensorImpl& x);
 // Shares storage; not on the tape.
 Tensor alias(const Tensor& x);
 Tensor alias(const Tensor& x, const Dims& shape, const Dims& strides, int64_t offset);

@@ -1,15 +1,31 @@
 // Starting kernels: the one place that all of them pass, eager or recorded.
 #pragma once
 
+#include "core/device.h"
 #include "isa/kernels.h"
 #include "plan/recorder.h"
 
 namespace fnn {
 
+template <class Args>
+[[gnu::noinline]] void run_on_gpu(Stream& s, const char* label, DType dtype, Kernel<Args> KernelTable::* row,
+                                  const Args& args) {
+  on_gpu(label, [&](const CudaBackend& b) {
+    const Kernel<Args> kernel = b.kernels().*row;
+    check<NotImplementedError>(kernel != nullptr, label, "has no CUDA kernel for ", name(dtype), " yet");
+    kernel(s, args);
+    b.launched(s);
+  });
+}
+
 // kernel::relu_fwd and so on: tags to launch the rows of the table by.
 namespace kernel {
-#define FNN_RUN(name, Args, T) \
-  static void run(Stream& s, const Args<T>& args) { kernels().name##_##T(s, args); }
+#define FNN_RUN(name, Args, T)                                                \
+  static void run(Stream& s, const Args<T>& args) {                           \
+    if (is_cpu(s.device)) [[likely]]                                          \
+      return kernels().name##_##T(s, args);                                   \
+    run_on_gpu(s, label, dtype_of<T>::value, &KernelTable::name##_##T, args); \
+  }
 #define FNN_KERNEL(name, Args, ...)                \
   struct name {                                    \
     static constexpr const char* label = #name;    \
@@ -21,19 +37,40 @@ namespace kernel {
 #undef FNN_RUN
 }  // namespace kernel
 
-// The tag to launch a check of values by, as args.check(): a replay repeats it.
+// The tag to launch a check of values by; a replay repeats it. The arguments say what they
+// want, as range(), a FindOutsideArgs, and raise in refuse(value) when a value is not that.
 struct value_check {
   static constexpr const char* label = "check";
   static constexpr bool is_check = true;
-  template <class Args>
-  static void run(Stream&, const Args& args) {
-    args.check();
+  template <template <class> class Args, class T>
+  static void run(Stream& s, const Args<T>& args) {
+    FindOutsideArgs<T> range = args.range();
+    if (!is_cpu(s.device)) [[unlikely]]
+      return run_on_gpu(s, range, args);
+    int64_t first;
+    range.first = &first;
+    kernel::find_outside::run(s, range);
+    if (first < range.n) args.refuse(range.x[first]);
+  }
+
+ private:
+  template <template <class> class Args, class T>
+  static void run_on_gpu(Stream& s, FindOutsideArgs<T> range, const Args<T>& args) {
+    const std::shared_ptr<void> found = allocate_on(s, sizeof(int64_t));
+    range.first = static_cast<int64_t*>(found.get());
+    kernel::find_outside::run(s, range);
+    int64_t first;
+    download(&first, range.first, sizeof first);
+    if (first >= range.n) return;
+    T value;
+    download(&value, range.x + first, sizeof value);
+    args.refuse(value);
   }
 };
 
 template <class K, template <class> class Args, class T>
 void launch(const Args<T>& args) {
-  K::run(cpu_stream(), args);
+  K::run(active_stream(), args);
   if (observer) Recorder::active()->add({&kernel_info<K, Args, T>, Op::keep(args), {}});
 }
 
@@ -41,7 +78,7 @@ void launch(const Args<T>& args) {
 template <class K, template <class> class Args, class T, class F>
 void launch(Args<T> args, const F& slot) {
   slot(args);
-  K::run(cpu_stream(), args);
+  K::run(active_stream(), args);
   if (observer)
     Recorder::active()->add(
         {&kernel_info<K, Args, T>, Op::keep(args), [slot](void* args) { slot(*static_cast<Args<T>*>(args)); }});

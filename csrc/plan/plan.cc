@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "autograd/tape.h"
-#include "core/allocator.h"
 #include "ops/copy/op.h"
 #include "plan/launch.h"
 
@@ -65,38 +64,16 @@ size_t place(std::vector<Span>& spans) {
   return total;
 }
 
-template <class T>
-struct CountCorrectArgs {
-  const T* x;             // (n, classes)
-  const int64_t* target;  // (n)
-  int64_t n, classes;
-  int64_t* correct;  // (1), added to
-
-  template <class V>
-  void visit(V& v) {
-    v.in(x, n * classes);
-    v.in(target, n);
-  }
-};
-
-struct count_correct_kernel {
-  static constexpr const char* label = "count_correct";
-  static constexpr bool is_check = false;
-  template <class T>
-  static void run(Stream&, const CountCorrectArgs<T>& a) {
-    for (int64_t i = 0; i < a.n; ++i) {
-      const T* x = a.x + i * a.classes;
-      *a.correct += std::max_element(x, x + a.classes) - x == a.target[i];
-    }
-  }
-};
-
 }  // namespace
 
 void forget_plans() { ++version; }
 
 Plan::Plan(Recorder& recorder, const std::vector<Tensor>& outputs, bool keep_grads)
-    : ops_(std::move(recorder.ops_)), version_(version), grad_enabled_(fnn::grad_enabled()) {
+    : ops_(std::move(recorder.ops_)),
+      device_(recorder.device()),
+      version_(version),
+      grad_enabled_(fnn::grad_enabled()) {
+  const DeviceGuard guard(device_);
   count_correct();
   only_once_ = recorder.only_once_;
   if (only_once_.empty() && !take_leaves(recorder, keep_grads))
@@ -135,11 +112,13 @@ void Plan::count_correct() {
     const auto insert = [&]<class T>() {
       const auto* a = ops_[i].as<kernel::cross_entropy, CrossEntropyArgs, T>();
       if (!a || !a->target) return false;
-      correct_ = std::make_unique<int64_t>(0);
-      const CountCorrectArgs<T> args{a->x, a->target, a->n, a->classes, correct_.get()};
-      count_correct_kernel::run(cpu_stream(), args);  // of the recorded step itself
+      correct_ = std::make_shared<TensorImpl>();
+      correct_->dtype = DType::i64;
+      correct_->storage = new_storage(sizeof(int64_t));
+      const CountCorrectArgs<T> args{a->n, a->classes, a->x, a->target, correct_->data<i64>()};
+      kernel::count_correct::run(active_stream(), args);  // of the recorded step itself
       ops_.insert(ops_.begin() + static_cast<int64_t>(i) + 1,
-                  Op{&kernel_info<count_correct_kernel, CountCorrectArgs, T>, Op::keep(args), {}});
+                  Op{&kernel_info<kernel::count_correct, CountCorrectArgs, T>, Op::keep(args), {}});
       return true;
     };
     if (insert.template operator()<f32>() || insert.template operator()<f64>()) return;
@@ -240,9 +219,10 @@ void Plan::lay_out(Recorder& recorder, const std::vector<Tensor>& outputs) {
     if (slot_of[static_cast<size_t>(s.block)] == kArena) in_arena.push_back(s);
   }
   arena_bytes_ = place(in_arena);
-  arena_ = allocate(arena_bytes_);
+  arena_ = new_storage(arena_bytes_);
   std::vector<char*> place_of(made.size(), nullptr);
-  for (const Span& s : in_arena) place_of[static_cast<size_t>(s.block)] = static_cast<char*>(arena_.get()) + s.offset;
+  for (const Span& s : in_arena)
+    place_of[static_cast<size_t>(s.block)] = static_cast<char*>(arena_->data.get()) + s.offset;
 
   for (Op& op : ops_)
     for (const Access& a : op.accesses()) {
@@ -282,7 +262,14 @@ void Plan::lay_out(Recorder& recorder, const std::vector<Tensor>& outputs) {
   }
 }
 
+int64_t Plan::correct() const {
+  int64_t count = 0;
+  if (correct_) read(*correct_, &count);
+  return count;
+}
+
 void Plan::give_away(const Recorder& recorder, std::vector<Tensor>& outputs) const {
+  const DeviceGuard guard(device_);
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (i < outputs_.size() && outputs_[i].copied) outputs[i] = clone(outputs[i]);
     for (size_t k = 0; k < recorder.inputs_.size(); ++k) {
@@ -301,7 +288,7 @@ bool Plan::accepts(const std::vector<Tensor>& inputs) const {
     return false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const TensorImpl &x = *inputs[i], &like = *inputs_[i];
-    if (x.dtype != like.dtype || x.shape != like.shape || x.requires_grad) return false;
+    if (x.dtype != like.dtype || x.shape != like.shape || x.requires_grad || !(x.device() == device_)) return false;
     for (int k = 0; k < x.ndim(); ++k)
       if (x.shape[k] != 1 && x.strides[k] != like.strides[k]) return false;
   }
@@ -315,13 +302,14 @@ bool Plan::accepts(const std::vector<Tensor>& inputs) const {
 
 void Plan::run(const std::vector<char*>& slots) {
   for (const Patch& p : patches_) *p.where = slots[static_cast<size_t>(p.slot)] + p.offset;
-  Stream& stream = cpu_stream();
+  Stream& stream = active_stream();
   using Clock = std::chrono::steady_clock;
   for (size_t k = 0; k < ops_.size(); ++k) {
     const Op& op = ops_[k];
     const auto start = profiling_ ? Clock::now() : Clock::time_point();
     if (op.slot) op.slot(op.args.get());
     op.info->run(stream, op.args.get());
+    if (profiling_ && !is_cpu(device_)) synchronize(stream);
     if (profiling_) seconds_[k] = std::min(seconds_[k], std::chrono::duration<double>(Clock::now() - start).count());
   }
   for (const auto& storage : written_) ++storage->version;
@@ -341,14 +329,12 @@ std::vector<Tensor> Plan::replay(const std::vector<Tensor>& inputs) {
     bool& busy;
     ~Release() { busy = false; }
   } release{busy_};
-  if (correct_) *correct_ = 0;
+  const DeviceGuard guard(device_);
   std::vector<char*> slots;
   for (const Tensor& x : inputs) slots.push_back(static_cast<char*>(x->raw()));
   std::vector<std::shared_ptr<Storage>> fresh;
   for (const size_t bytes : output_bytes_) {
-    fresh.push_back(std::make_shared<Storage>());
-    fresh.back()->data = allocate(bytes);
-    fresh.back()->bytes = bytes;
+    fresh.push_back(new_storage(bytes));
     slots.push_back(static_cast<char*>(fresh.back()->data.get()));
   }
   run(slots);
@@ -377,6 +363,7 @@ EpochResult Plan::run_epoch(const std::vector<Tensor>& data, const int64_t* orde
   using Clock = std::chrono::steady_clock;
   constexpr auto kBreath = std::chrono::milliseconds(20);
   EpochResult result;
+  const DeviceGuard guard(device_);
   std::vector<Tensor> batches;
   std::vector<int64_t> row_bytes;
   for (const Tensor& x : data) {
@@ -394,14 +381,18 @@ EpochResult Plan::run_epoch(const std::vector<Tensor>& data, const int64_t* orde
       }
       const GatherRowsArgs<u8> gather{data[i]->data<u8>(), order + at, batches[i]->data<u8>(),
                                       data[i]->shape[0],   batch,      row_bytes[i]};
-      kernels().gather_rows_u8(cpu_stream(), gather);
+      kernel::gather_rows::run(active_stream(), gather);
     }
     if (!accepts(batches)) break;
     const std::vector<Tensor> outputs = replay(batches);
     check<TypeError>(!outputs.empty() && is_floating(outputs[0]->dtype) && outputs[0]->numel() == 1, "run_epoch",
                      "the step must return its loss, a tensor of one element");
     const Tensor& loss = outputs[0];
-    const double value = loss->dtype == DType::f64 ? *loss->data<f64>() : *loss->data<f32>();
+    const double value = visit_floating("run_epoch", "loss", loss->dtype, [&]<class T>() -> double {
+      T number;
+      read(*loss, &number);
+      return number;
+    });
     result.loss += value * static_cast<double>(batch);
     result.correct += correct();
     if (after) after(result.steps, value);

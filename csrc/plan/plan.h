@@ -51,7 +51,8 @@ class Plan {
   size_t bytes_without_reuse() const { return made_bytes_; }
   // Whether the loss is a cross-entropy of classes, and the right answers of the last call.
   bool counts_correct() const { return correct_ != nullptr; }
-  int64_t correct() const { return correct_ ? *correct_ : 0; }
+  int64_t correct() const;
+  Device device() const { return device_; }
   // Why the plan must not be replayed, or empty.
   const std::string& only_once() const { return only_once_; }
 
@@ -87,13 +88,14 @@ class Plan {
   std::vector<Leaf> leaves_;
   std::vector<std::shared_ptr<Storage>> held_;     // memory of others that the kernels use
   std::vector<std::shared_ptr<Storage>> written_;  // and what of it they write
-  std::shared_ptr<void> arena_;
+  Device device_;
+  std::shared_ptr<Storage> arena_;
   size_t arena_bytes_ = 0, made_bytes_ = 0;
   std::vector<std::string> notes_;
   std::string only_once_;
   uint64_t version_;
   bool grad_enabled_, busy_ = false;
-  std::unique_ptr<int64_t> correct_;
+  Tensor correct_;  // (), int64
 };
 
 // Ends the life of all plans: something that they took for granted has changed.

@@ -1,9 +1,6 @@
 #include "plan/recorder.h"
 
 #include <algorithm>
-#include <cstring>
-
-#include "core/allocator.h"
 #include "plan/launch.h"
 
 namespace fnn {
@@ -16,11 +13,10 @@ Tensor spanned_copy(const Tensor& x) {
     const int64_t reach = (x->shape[i] - 1) * x->strides[i];
     (reach < 0 ? first : last) += reach;
   }
-  const auto item = static_cast<int64_t>(itemsize(x->dtype));
   const int64_t elements = x->numel() == 0 ? 0 : last - first + 1;
+  const DeviceGuard guard(x->device());
   Tensor y = empty({elements}, x->dtype);
-  if (elements > 0)
-    std::memcpy(y->raw(), static_cast<char*>(x->raw()) + first * item, static_cast<size_t>(elements * item));
+  copy_between_devices(*y, *alias(x, {elements}, {1}, x->offset + first));
   return alias(y, x->shape, x->strides, elements > 0 ? -first : 0);
 }
 
@@ -28,7 +24,11 @@ Tensor spanned_copy(const Tensor& x) {
 
 Recorder::Recorder(const std::vector<Tensor>& arguments) : arguments_(arguments) {
   check<RuntimeError>(observer == nullptr, "compile", "a step cannot be recorded inside another");
-  for (const Tensor& x : arguments) inputs_.push_back(spanned_copy(x));
+  for (const Tensor& x : arguments) {
+    check(x->device() == arguments[0]->device(), "compile", "expected all arguments on one device; got some on ",
+          name(arguments[0]->device()), " and some on ", name(x->device()));
+    inputs_.push_back(spanned_copy(x));
+  }
   observer = this;
 }
 
@@ -44,11 +44,12 @@ void Recorder::refuse(const char* what) {
 void Recorder::filled(const TensorImpl& x) {
   const int64_t bytes = x.numel() * static_cast<int64_t>(itemsize(x.dtype));
   if (bytes == 0) return;
-  const auto constant = std::make_shared<Storage>();
-  constant->data = allocate(static_cast<size_t>(bytes));
-  constant->bytes = static_cast<size_t>(bytes);
-  std::memcpy(constant->data.get(), x.raw(), constant->bytes);
-  used(constant);
+  const DeviceGuard guard(x.device());
+  const auto constant = new_storage(static_cast<size_t>(bytes));
+  TensorImpl held = x;
+  held.storage = constant;
+  held.offset = 0;
+  copy_between_devices(held, x);
   CopyArgs<u8> copy{};
   copy.shape.ndim = 1;
   copy.shape.size[0] = bytes;
@@ -56,6 +57,14 @@ void Recorder::filled(const TensorImpl& x) {
   copy.y = x.data<u8>();
   copy.x = static_cast<u8*>(constant->data.get());
   add({&kernel_info<kernel::strided_copy, CopyArgs, u8>, Op::keep(copy), {}});
+}
+
+void Recorder::add(Op op) {
+  const Device device = active_stream().device;
+  if (ops_.empty()) device_ = device;
+  check<RuntimeError>(device == device_, "compile", "a step runs on one device; this one runs on ", name(device_),
+                      " and then on ", name(device));
+  ops_.push_back(std::move(op));
 }
 
 void Recorder::grad(const Tensor& leaf, bool cleared) {

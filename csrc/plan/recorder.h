@@ -37,16 +37,20 @@ class Recorder : public Observer {
   void grad(const Tensor& leaf, bool cleared) override;
   [[noreturn]] void refuse(const char* what) override;
 
+  // Where the step runs: on one device.
+  Device device() const { return device_; }
+
   // The recording holds for this step only, as something is made in it once and for all.
   void only_once(const char* why) { only_once_ = why; }
 
-  void add(Op op) { ops_.push_back(std::move(op)); }
+  void add(Op op);
 
   static Recorder* active() { return static_cast<Recorder*>(observer); }
 
  private:
   friend class Plan;
   std::vector<Tensor> arguments_, inputs_;
+  Device device_;
   std::vector<Op> ops_;
   std::vector<std::shared_ptr<Storage>> made_;      // in the order they were asked for, none of it reused
   std::unordered_set<const Storage*> own_;          // the same

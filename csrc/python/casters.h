@@ -7,12 +7,10 @@
 
 #include "core/scalar.h"
 #include "core/tensor.h"
-
-namespace py = pybind11;
+#include "python/boundary.h"
 
 namespace fnn {
 
-using TensorClass = py::class_<TensorImpl, Tensor>;
 using ReleaseGil = py::call_guard<py::gil_scoped_release>;
 
 // An int or a pair of ints, as kernel_size, stride and the like are given.
@@ -26,8 +24,8 @@ inline std::ostream& operator<<(std::ostream& out, const Pair& p) { return out <
 // Any object that names an element type: fastnn.float32, numpy.float32, "float32".
 DType parse_dtype(py::handle object);
 py::object dtype_object(DType dtype);
-// "cpu" or a device object; None means the CPU.
-void check_device(const char* op, py::handle device);
+// "cpu", "cuda:0" or a device object; None stands for the default device.
+Device device_of(const char* op, py::handle device);
 
 // Numbers that say how a window slides: bounded, so that sizes computed from them cannot overflow.
 inline void check_window(const char* op, const char* arg, Pair value, int64_t least) {
@@ -43,7 +41,7 @@ inline py::arg required(const char* name) { return py::arg(name).none(false); }
 
 // Defines fastnn._C.<name>(input, ...) and the method Tensor.<name>(...) at once.
 template <class F, class... Extra>
-void def_op(py::module_& m, const char* name, F&& f, const char* doc, const Extra&... extra) {
+void def_op(Module& m, const char* name, F&& f, const char* doc, const Extra&... extra) {
   m.def(name, f, doc, required("input"), extra..., ReleaseGil());
   TensorClass cls(m.attr("Tensor"));
   cls.def(name, f, doc, extra..., ReleaseGil());

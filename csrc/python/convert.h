@@ -1,4 +1,4 @@
-// Tensors from and to NumPy arrays and DLPack capsules.
+// Tensors from and to the arrays of other libraries.
 #pragma once
 
 #include "python/casters.h"
@@ -15,12 +15,14 @@ Tensor constant(const char* op, const py::array& array);
 // Shares memory with the tensor.
 py::array to_numpy(const Tensor& x);
 
-py::capsule to_dlpack(const Tensor& x);
-Tensor from_dlpack(const py::object& source);
+// Shares the memory of an object with __cuda_array_interface__.
+Tensor from_cuda_array(const py::object& source);
 
-void bind_convert(py::module_& m);
-void bind_factories(py::module_& m);
-void bind_plan(py::module_& m);
-void bind_tensor(py::module_& m);
+void bind_convert(Module& m);
+void bind_factories(Module& m);
+void bind_cuda(Module& m);
+void bind_exchange(Module& m);
+void bind_plan(Module& m);
+void bind_tensor(Module& m);
 
 }  // namespace fnn

@@ -25,10 +25,13 @@ py::array as_array(const py::object& data) {
 }
 
 Tensor tensor(const py::object& data, std::optional<DType> dtype, const py::object& device, bool requires_grad) {
-  check_device("tensor", device);
   Tensor t;
+  Device wanted = device_of("tensor", device);
   if (py::isinstance<TensorImpl>(data)) {
     t = data.cast<Tensor>();
+    if (device.is_none()) wanted = t->device();
+  } else if (!py::isinstance<py::array>(data) && py::hasattr(data, "__cuda_array_interface__")) {
+    t = from_cuda_array(data);
   } else {
     const bool array = py::isinstance<py::array>(data) || py::hasattr(data, "__array__");
     py::array a = as_array(data);
@@ -37,13 +40,15 @@ Tensor tensor(const py::object& data, std::optional<DType> dtype, const py::obje
     if (!array && a.size() == 0 && !dtype) dtype = DType::f32;
     t = from_numpy_or_copy("tensor", a);
   }
-  Tensor y = cast("tensor", t, dtype.value_or(t->dtype));
-  return finish(y == t ? as_contiguous(clone(t)) : as_contiguous(y), requires_grad);
+  const DeviceGuard guard(t->device());
+  Tensor y = as_contiguous(cast("tensor", t, dtype.value_or(t->dtype)));
+  y = wanted == t->device() && y->storage == t->storage ? clone(y) : on_device(y, wanted);
+  return finish(y, requires_grad);
 }
 
 Tensor arange(const Scalar& first, const std::optional<Scalar>& last, const Scalar& step, std::optional<DType> dtype,
               const py::object& device, bool requires_grad) {
-  check_device("arange", device);
+  const DeviceGuard guard(device_of("arange", device));
   const Scalar start = last ? first : Scalar{}, end = last ? *last : first;
   check(step.value != 0 && std::isfinite(step.value), "arange", "step must be finite and not 0; got ", step.value);
   const bool floating = start.is_float || end.is_float || step.is_float;
@@ -57,22 +62,22 @@ Tensor arange(const Scalar& first, const std::optional<Scalar>& last, const Scal
   }
   const DType wanted = dtype.value_or(floating ? DType::f32 : DType::i64);
   const Tensor exact = empty({n}, floating ? DType::f64 : DType::i64);
-  for (int64_t i = 0; i < n; ++i) {
-    if (floating)
-      exact->data<f64>()[i] = start.value + static_cast<double>(i) * step.value;
-    else
-      exact->data<i64>()[i] = start.integer + i * step.integer;
-  }
+  const auto count = [&]<class T>(T first, T by) {
+    std::vector<T> values(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) values[static_cast<size_t>(i)] = first + static_cast<T>(i) * by;
+    write(*exact, values.data());
+  };
+  floating ? count(start.value, step.value) : count(start.integer, step.integer);
   if (observer) observer->filled(*exact);
   return finish(cast("arange", exact, wanted), requires_grad);
 }
 
 template <class Fill>
-void def_sized(py::module_& m, const char* name, const char* doc, const Fill& fill) {
+void def_sized(Module& m, const char* name, const char* doc, const Fill& fill) {
   m.def(
       name,
       [name, fill](const py::args& size, std::optional<DType> dtype, const py::object& device, bool requires_grad) {
-        check_device(name, device);
+        const DeviceGuard guard(device_of(name, device));
         const Dims shape = sizes(name, size);
         const DType type = dtype.value_or(DType::f32);
         checked_numel(name, shape, itemsize(type));
@@ -96,7 +101,7 @@ Dims sizes(const char* op, const py::args& args) {
   return py::detail::cast_op<Dims>(caster);
 }
 
-void bind_factories(py::module_& m) {
+void bind_factories(Module& m) {
   m.def("tensor", &tensor, py::arg("data"), py::kw_only(), py::arg("dtype") = py::none(),
         py::arg("device") = py::none(), py::arg("requires_grad") = false,
         "A new tensor holding a copy of data (numbers, nested lists, an array). Python floats become float32 and "
@@ -120,7 +125,7 @@ void bind_factories(py::module_& m) {
       "full",
       [](const Dims& size, const Scalar& value, std::optional<DType> dtype, const py::object& device,
          bool requires_grad) {
-        check_device("full", device);
+        const DeviceGuard guard(device_of("full", device));
         const DType type = dtype.value_or(value.is_float ? DType::f32 : DType::i64);
         checked_numel("full", size, itemsize(type));
         const Tensor one = scalar_tensor("full", value, type);

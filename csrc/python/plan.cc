@@ -1,6 +1,7 @@
 // Recording and replaying, as python/fastnn/compile.py uses them.
 #include "plan/plan.h"
 #include "plan/recorder.h"
+#include "ops/copy/op.h"
 #include "python/casters.h"
 
 namespace fnn {
@@ -58,17 +59,21 @@ py::tuple run_epoch(Plan& plan, const std::vector<Tensor>& data, const std::opti
     const py::gil_scoped_acquire gil;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   };
+  for (const Tensor& x : data)
+    check(x->device() == plan.device(), "run_epoch", "the step was recorded on ", name(plan.device()), "; got data on ",
+          name(x->device()));
   EpochResult result;
   {
     const py::gil_scoped_release release;
-    result = plan.run_epoch(data, order ? (*order)->data<i64>() : nullptr, rows, batch, after, breathe);
+    const Tensor rows_of = order ? on_device(*order, plan.device()) : Tensor();
+    result = plan.run_epoch(data, order ? rows_of->data<i64>() : nullptr, rows, batch, after, breathe);
   }
   return py::make_tuple(result.loss, result.correct, result.steps);
 }
 
 }  // namespace
 
-void bind_plan(py::module_& m) {
+void bind_plan(Module& m) {
   py::class_<Plan>(m, "Plan", "The kernels of a recorded step.")
       .def("__call__", &call)
       .def(

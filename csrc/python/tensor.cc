@@ -10,7 +10,11 @@ namespace {
 py::object item(const Tensor& x) {
   refuse_while_recording("item(): the value of a tensor");
   check(x->numel() == 1, "item", "needs a tensor of one element; got shape ", x->shape);
-  return visit_all(x->dtype, [&]<class T>() { return py::object(py::cast(*x->data<T>())); });
+  return visit_all(x->dtype, [&]<class T>() {
+    T value;
+    read(*x, &value);
+    return py::object(py::cast(value));
+  });
 }
 
 void set_requires_grad(const Tensor& x, bool on) {
@@ -27,6 +31,8 @@ void set_grad(const Tensor& x, const Tensor& grad) {
   if (grad) {
     check(grad->shape == x->shape, "grad", "expected shape ", x->shape, "; got ", grad->shape);
     check<TypeError>(grad->dtype == x->dtype, "grad", "expected dtype ", name(x->dtype), "; got ", name(grad->dtype));
+    check(grad->device() == x->device(), "grad", "expected it on ", name(x->device()), "; got it on ",
+          name(grad->device()));
   }
   if (observer && x->grad != grad) observer->grad(x, !grad);
   x->grad = grad;
@@ -48,12 +54,14 @@ void set_data(const Tensor& x, const Tensor& values) {
 }
 
 Tensor copy_(const Tensor& y, const Tensor& x) {
+  const DeviceGuard source(x->device());
   check(broadcast_shapes("copy_", y->shape, x->shape) == y->shape, "copy_", "shape ", x->shape, " does not fit ",
         y->shape);
   check<TypeError>(promote(y->dtype, x->dtype) == y->dtype, "copy_", "would cast ", name(x->dtype), " down to ",
                    name(y->dtype), "; convert it first");
   begin_in_place("copy_", y);
-  const Tensor v = cast("copy_", x, y->dtype);
+  const Tensor v = on_device(cast("copy_", x, y->dtype), y->device());
+  const DeviceGuard target(y->device());
   copy_into(y, overlaps(*y, *v) ? clone(v) : v);
   return y;
 }
@@ -67,21 +75,28 @@ Tensor fill_(const Tensor& x, const Scalar& value) {
   return x;
 }
 
+bool is_device_name(const py::object& x) {
+  if (!py::isinstance<py::str>(x)) return false;
+  const std::string name = x.cast<std::string>();
+  return std::none_of(std::begin(kDTypeInfo), std::end(kDTypeInfo),
+                      [&](const DTypeInfo& type) { return name == type.name; });
+}
+
 Tensor to_dtype_or_device(const Tensor& x, const py::object& target, std::optional<DType> dtype,
                           const py::object& device) {
-  check_device("to", device);
-  py::object other = target;
-  if (!target.is_none() && (py::isinstance<py::str>(target) || py::hasattr(target, "type_name"))) {
-    check_device("to", target);
-    other = py::none();
+  py::object type = target, place = device;
+  if (py::hasattr(target, "type_name") || is_device_name(target)) {
+    place = target;
+    type = py::none();
   }
-  if (!other.is_none()) dtype = parse_dtype(other);
-  return dtype ? to("to", x, *dtype) : x;
+  if (!type.is_none()) dtype = parse_dtype(type);
+  const Device wanted = place.is_none() ? x->device() : parse_device("to", py::str(place));
+  return to(dtype ? to("to", x, *dtype) : x, wanted);
 }
 
 }  // namespace
 
-void bind_tensor(py::module_& m) {
+void bind_tensor(Module& m) {
   py::enum_<MemoryFormat>(m, "memory_format")
       .value("contiguous_format", MemoryFormat::contiguous)
       .value("channels_last", MemoryFormat::channels_last)
@@ -110,16 +125,14 @@ void bind_tensor(py::module_& m) {
         return x->grad;
       },
       &set_grad, "Gradient accumulated by backward(), or None.");
-  m.def(
-      "clear_grads",
-      [](const std::vector<Tensor>& tensors) {
-        for (const Tensor& t : tensors) {
-          check(t != nullptr, "clear_grads", "expected Tensors; got None");
-          if (observer) observer->grad(t, true);
-          t->grad = nullptr;
-        }
-      },
-      py::arg("tensors"), "Sets .grad of every tensor to None.");
+  m.def("clear_grads", any_device([](const std::vector<Tensor>& tensors) {
+          for (const Tensor& t : tensors) {
+            check(t != nullptr, "clear_grads", "expected Tensors; got None");
+            if (observer) observer->grad(t, true);
+            t->grad = nullptr;
+          }
+        }),
+        py::arg("tensors"), "Sets .grad of every tensor to None.");
   cls.def(
       "requires_grad_",
       [](const Tensor& x, bool on) {
@@ -127,6 +140,7 @@ void bind_tensor(py::module_& m) {
         return x;
       },
       py::arg("requires_grad") = true, "Sets requires_grad and returns the tensor.");
+  cls.def_property_readonly("_gpu", [](const TensorImpl& x) { return x.device().gpu; }, "Its number; -1 for the CPU.");
   cls.def("numel", &TensorImpl::numel, "Number of elements.");
   cls.def("stride", [](const TensorImpl& x) { return x.strides; }, "Elements between neighbours, by dimension.");
   cls.def(
@@ -150,8 +164,6 @@ void bind_tensor(py::module_& m) {
         return a.attr("astype")(dtype.is_none() ? py::object(a.dtype()) : dtype).cast<py::array>();
       },
       py::arg("dtype") = py::none(), py::arg("copy") = py::none());
-  cls.def("__dlpack__", [](const Tensor& x, const py::kwargs&) { return to_dlpack(x); });
-  cls.def("__dlpack_device__", [](const TensorImpl&) { return std::make_pair(1, 0); });
   cls.def("detach", [](const Tensor& x) { return alias(x); }, "The same memory, off the tape.");
   cls.def(
       "clone",
@@ -159,7 +171,7 @@ void bind_tensor(py::module_& m) {
         return record("clone", {&x}, clone(x), [] { return [](const Tensor& dy, Grads& dx) { dx[0] = dy; }; });
       },
       ReleaseGil(), "A copy.");
-  cls.def("copy_", &copy_, required("src"), ReleaseGil(),
+  cls.def("copy_", any_device(&copy_), required("src"), ReleaseGil(),
           "Overwrites the values, in place; src broadcasts, and is never cast down.");
   cls.def("fill_", &fill_, py::arg("value"), ReleaseGil(), "Sets every element, in place.");
   cls.def("zero_", [](const Tensor& x) { return fill_(x, Scalar{}); }, ReleaseGil(), "Sets every element to 0.");

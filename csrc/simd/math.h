@@ -3,6 +3,9 @@
 // may be 0.
 #pragma once
 
+#if defined(FNN_CUDA)
+#include "cuda/math.cuh"
+#else
 #include "simd/vec.h"
 
 namespace fnn::FNN_ISA {
@@ -337,6 +340,8 @@ FNN_INLINE Vec<float> pow(Vec<float> x, Vec<float> y) {
   if (all<float>(good)) return p;
   return patched(p, good, [&](int i) { return __builtin_powf(x.v[i], y.v[i]); });
 }
+FNN_INLINE float pow(float x, float y) { return __builtin_powf(x, y); }
+FNN_INLINE double pow(double x, double y) { return __builtin_pow(x, y); }
 // Lane by lane through the C library: slow, and as exact as it is.
 FNN_INLINE Vec<double> pow(Vec<double> x, Vec<double> y) {
   for (int i = 0; i < Vec<double>::N; ++i) x.v[i] = __builtin_pow(x.v[i], y.v[i]);
@@ -344,3 +349,4 @@ FNN_INLINE Vec<double> pow(Vec<double> x, Vec<double> y) {
 }
 
 }  // namespace fnn::FNN_ISA
+#endif

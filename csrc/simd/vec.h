@@ -10,6 +10,9 @@
 
 #include "core/inline.h"
 
+#if defined(FNN_CUDA)
+#include "cuda/math.cuh"
+#else
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -337,3 +340,4 @@ FNN_INLINE void for_vec_to(const T* y, int64_t n, int64_t begin, int64_t end, co
 }
 
 }  // namespace fnn::FNN_ISA
+#endif

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-#include "core/philox.h"
 #include "core/stream.h"
 #include "simd/vec.h"
+#include "tile/philox_rounds.h"
 
 namespace fnn::FNN_ISA {
 
@@ -38,18 +38,10 @@ FNN_INLINE void philox(PhiloxKey key, uint64_t first, uint32_t (&words)[4 * kPhi
   PhiloxLanes c0;
   for (int i = 0; i < kPhiloxBlocks; ++i) c0[i] = static_cast<uint64_t>(i);
   c0 += key.offset + first;
-  PhiloxLanes c1 = c0 >> 32, c2 = {}, c3 = {};
-  uint32_t k0 = static_cast<uint32_t>(key.seed), k1 = static_cast<uint32_t>(key.seed >> 32);
-  for (int round = 0; round < 10; ++round) {
-    const PhiloxLanes p0 = times_low(c0, 0xD2511F53), p1 = times_low(c2, 0xCD9E8D57);
-    c0 = (p1 >> 32) ^ c1 ^ uint64_t{k0};
-    c1 = p1;
-    c2 = (p0 >> 32) ^ c3 ^ uint64_t{k1};
-    c3 = p0;
-    k0 += 0x9E3779B9;
-    k1 += 0xBB67AE85;
-  }
-  const PhiloxLanes low = PhiloxLanes{} + 0xFFFFFFFF, pair0 = (c0 & low) | c1 << 32, pair1 = (c2 & low) | c3 << 32;
+  PhiloxLanes c[4] = {c0, c0 >> 32};
+  philox_rounds(key.seed, c, [](PhiloxLanes x, uint32_t m) { return times_low(x, m); });
+  const PhiloxLanes low = PhiloxLanes{} + 0xFFFFFFFF, pair0 = (c[0] & low) | c[1] << 32,
+                    pair1 = (c[2] & low) | c[3] << 32;
   for (int i = 0; i < kPhiloxBlocks; ++i) {
     const uint64_t block[2] = {pair0[i], pair1[i]};
     __builtin_memcpy(words + 4 * i, block, sizeof block);
@@ -70,8 +62,5 @@ void for_each_word(Stream& s, int64_t n, PhiloxKey key, const F& f) {
     }
   });
 }
-
-// Uniform in [0, 1), 24 random bits: the same numbers in float32 and float64.
-FNN_INLINE float unit(uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
 
 }  // namespace fnn::FNN_ISA

@@ -76,12 +76,12 @@ from fastnn._C import (
     zeros,
     zeros_like,
 )
-from fastnn._tensor import device
+from fastnn._tensor import device, get_default_device, set_default_device
 from fastnn.autograd import enable_grad, gradcheck, no_grad
 from fastnn.compile import compile
 from fastnn.config import show_config
 
-from fastnn import nn, optim  # isort: skip - they use what stands above
+from fastnn import cuda, nn, optim  # isort: skip - they use what stands above
 
 __all__ = [
     "Tensor",
@@ -97,6 +97,7 @@ __all__ = [
     "compile",
     "contiguous_format",
     "cos",
+    "cuda",
     "device",
     "div",
     "dtype",
@@ -113,6 +114,7 @@ __all__ = [
     "full",
     "ge",
     "get_conv2d_algorithm",
+    "get_default_device",
     "get_float32_matmul_precision",
     "get_num_threads",
     "gradcheck",
@@ -146,6 +148,7 @@ __all__ = [
     "relu",
     "reshape",
     "set_conv2d_algorithm",
+    "set_default_device",
     "set_float32_matmul_precision",
     "set_num_threads",
     "show_config",

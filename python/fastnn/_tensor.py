@@ -12,45 +12,83 @@ from fastnn._C import Tensor
 
 
 class device:  # noqa: N801 - PyTorch's name
-    """Where a tensor lives: `device("cpu")`. Equal to its name as a str."""
+    """Where a tensor lives: `device("cpu")`, `device("cuda:1")`, and `device("cuda")`, which is the
+    first GPU. Equal to its names as a str. That there is such a GPU is checked where it is used.
+
+    Raises ValueError for another name.
+    """
 
     type_name: str
 
-    def __init__(self, name: str | device) -> None:
-        _C.check_device("device", str(name))
-        self.type_name = str(name)
+    def __init__(self, name: str | device, index: int | None = None) -> None:
+        self.type_name = _C.device_name(str(name) if index is None else f"{name}:{index}")
 
     @property
     def type(self) -> str:
+        """ "cpu" or "cuda"."""
         return self.type_name.partition(":")[0]
+
+    @property
+    def index(self) -> int | None:
+        """Number of the GPU; None for the CPU."""
+        return None if self.type == "cpu" else int(self.type_name.partition(":")[2])
 
     def __str__(self) -> str:
         return self.type_name
 
     def __repr__(self) -> str:
-        return f"device(type={self.type!r})"
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type={self.type!r}{index})"
 
     def __eq__(self, other: object) -> bool:
-        return str(self) == str(other)
+        if not isinstance(other, (device, str)):
+            return NotImplemented
+        try:
+            return bool(self.type_name == _C.device_name(str(other)))
+        except ValueError:
+            return False
 
     def __hash__(self) -> int:
-        return hash(str(self))
+        return hash(self.type_name)
 
 
 _CPU = device("cpu")
 
 
+def set_default_device(device: str | device) -> None:
+    """Where factories (`zeros`, `tensor`, layers, ...) make tensors unless they are told.
+
+    Raises RuntimeError where a GPU cannot be used, ValueError for an unknown name.
+    """
+    _C.set_default_device(str(device))
+
+
+def get_default_device() -> device:
+    """What `set_default_device` was told last, or the CPU."""
+    return device(_C.get_default_device())
+
+
+def _device(self: Tensor) -> device:
+    return _CPU if self._gpu < 0 else device("cuda", self._gpu)
+
+
 def _repr(self: Tensor) -> str:
     prefix = "Parameter containing:\ntensor(" if type(self) is not Tensor else "tensor("
     values = np.array2string(
-        self.detach().numpy(), separator=", ", prefix="tensor(", precision=4, threshold=1000
+        self.detach().cpu().numpy(), separator=", ", prefix="tensor(", precision=4, threshold=1000
     )
     parts = [values]
     if self.dtype not in (_C.float32, _C.int64, _C.bool):
         parts.append(f"dtype={self.dtype}")
+    if self.is_cuda:
+        parts.append(f"device='{self.device}'")
     if self.requires_grad:
         parts.append("requires_grad=True")
     return prefix + ", ".join(parts) + ")"
+
+
+def _gpu(which: int | device | None) -> str:
+    return f"cuda:{which}" if isinstance(which, int) else str(which or "cuda")
 
 
 def _len(self: Tensor) -> int:
@@ -73,15 +111,19 @@ def _integer(self: Tensor) -> int:
     return int(self.item())
 
 
-def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
-    out = cls(_C.from_numpy(array))
+def _rebuild(
+    cls: type[Tensor], array: np.ndarray, requires_grad: bool, device: str = "cpu"
+) -> Tensor:
+    out = cls(_C.from_numpy(array).to(device))
     out.requires_grad = requires_grad
     return out
 
 
 def _reduce(self: Tensor) -> Any:
-    # Values and the leaf's flag travel; the tape does not.
-    return _rebuild, (type(self), self.detach().numpy().copy(), self.requires_grad)
+    # Values, the leaf's flag and its device travel; the tape does not.
+    array = self.detach().cpu().numpy()
+    where = str(self.device)
+    return _rebuild, (type(self), array.copy(), self.requires_grad, where)
 
 
 def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
@@ -92,7 +134,8 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     return out
 
 
-Tensor.device = property(lambda self: _CPU, doc="Where the tensor lives.")
+Tensor.device = property(_device, doc="Where the tensor lives.")
+Tensor.is_cuda = property(lambda self: self._gpu >= 0, doc="Whether it lives on a GPU.")
 Tensor.__repr__ = _repr
 Tensor.__len__ = _len
 Tensor.__iter__ = _iter
@@ -111,8 +154,9 @@ Tensor.float = lambda self: self.to(_C.float32)
 Tensor.double = lambda self: self.to(_C.float64)
 Tensor.long = lambda self: self.to(_C.int64)
 Tensor.int = lambda self: self.to(_C.int32)
-Tensor.tolist = lambda self: self.detach().numpy().tolist()
-Tensor.cpu = lambda self: self
+Tensor.tolist = lambda self: self.detach().cpu().numpy().tolist()
+Tensor.cpu = lambda self: self.to("cpu")
+Tensor.cuda = lambda self, device=None: self.to(_gpu(device))
 # NumPy leaves the operators to us: `array * tensor` is a Tensor.
 Tensor.__array_priority__ = 1000
 Tensor.__array_ufunc__ = None

@@ -95,8 +95,11 @@ def gradcheck(
         for i in checked:
             tensors[i].grad = None
         total = sum(
-            ((o * _C.tensor(c)).sum() for o, c in zip(results, cotangents, strict=True)),
-            _C.zeros(()),
+            (
+                (o * _C.tensor(c, device=o.device)).sum()
+                for o, c in zip(results, cotangents, strict=True)
+            ),
+            _C.zeros((), device=results[0].device),
         )
         total.backward()
         grads = [tensors[i].grad for i in checked]
@@ -104,20 +107,25 @@ def gradcheck(
         for i, g in zip(checked, before, strict=True):
             tensors[i].grad = g
 
-    def weighted() -> float:
+    def put(i: int, x: np.ndarray) -> None:
+        if tensors[i].is_cuda:  # on the CPU x is the tensor's own memory
+            tensors[i].detach().copy_(_C.from_numpy(x))
+
+    def weighted(i: int, x: np.ndarray) -> float:
+        put(i, x)
         with no_grad():
-            values = [o.detach().numpy() for o in outputs()]
+            values = [o.detach().cpu().numpy() for o in outputs()]
         return float(sum((v * c).sum() for v, c in zip(values, cotangents, strict=True)))
 
     for i, grad in zip(checked, grads, strict=True):
-        x = tensors[i].detach().numpy()
-        analytic = np.zeros(x.shape) if grad is None else grad.numpy()
+        x = tensors[i].detach().cpu().numpy()
+        analytic = np.zeros(x.shape) if grad is None else grad.cpu().numpy()
         for at in np.ndindex(*x.shape):
             kept = x[at]
             x[at] = kept + eps
-            up = weighted()
+            up = weighted(i, x)
             x[at] = kept - eps
-            down = weighted()
+            down = weighted(i, x)
             x[at] = kept
             numeric = (up - down) / (2 * eps)
             if not abs(analytic[at] - numeric) <= atol + rtol * abs(numeric):
@@ -127,4 +135,5 @@ def gradcheck(
                     f"[gradcheck] input {i} at {at}: gradient {analytic[at]!r}, "
                     f"finite differences {numeric!r}"
                 )
+        put(i, x)
     return True

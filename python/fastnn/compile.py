@@ -26,7 +26,7 @@ class CompiledStep:
         functools.update_wrapper(self, function)
         self._function = function
         self._keep_grads = keep_grads
-        # By shapes, strides and dtypes of the arguments: the plan, and the structure of its result.
+        # By what describes the arguments: the plan, and the structure of its result.
         self._plans: dict[Any, tuple[Plan, Any]] = {}
         self._last: Plan | None = None  # what the latest call ran or recorded
         self._structure: Any = None
@@ -48,7 +48,7 @@ class CompiledStep:
         if is_recording():
             return self._function(*args)  # a part of the step around it
         tensors = [_as_argument(i, arg) for i, arg in enumerate(args)]
-        key = tuple((t.shape, t.stride(), t.dtype) for t in tensors)
+        key = tuple((t.shape, t.stride(), t.dtype, t._gpu) for t in tensors)
         if key in self._plans:
             self._last, self._structure = self._plans[key]
             result = self._last(*tensors)

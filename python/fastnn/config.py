@@ -13,4 +13,14 @@ def show_config() -> None:
     print(f"instruction sets  found {', '.join(c['isa_found'])}; using {c['isa']}")
     print(f"bfloat16          matrix products {'' if c['bf16'] else 'not '}available")
     print(f"threads           {c['threads']} ({c['threads_reason']})")
-    print(f"CUDA              {c['cuda']}")
+    print(f"CUDA              {_cuda(c['cuda'])}")
+
+
+def _cuda(built: str) -> str:
+    if built == "not built":
+        return built
+    try:
+        gpus = range(_C.cuda_device_count())
+    except RuntimeError as error:
+        return f"{built}; {error}"
+    return f"{built}; {', '.join(_C.cuda_device_name(gpu) for gpu in gpus)}"

@@ -187,7 +187,7 @@ def _pack(state: Mapping[str, Any]) -> bytes:
             )
     # Row-major: the library writes the bytes that lie behind the pointer.
     packed: bytes = library.save(
-        {key: np.asarray(value.detach().numpy(), order="C") for key, value in state.items()}
+        {key: np.asarray(value.detach().cpu().numpy(), order="C") for key, value in state.items()}
     )
     return packed
 

@@ -201,7 +201,7 @@ def assert_close(
     Without a scale, and in integers, the two must be equal. Where NaN or an infinity is expected
     it must be there, and nowhere else.
     """
-    a = actual.detach().numpy() if hasattr(actual, "detach") else np.asarray(actual)
+    a = actual.detach().cpu().numpy() if hasattr(actual, "detach") else np.asarray(actual)
     e = np.asarray(expected)
     if a.shape != e.shape:
         raise AssertionError(f"{what}: expected shape {e.shape}; got {a.shape}")

@@ -175,7 +175,7 @@ Tensor in_place(BinaryOp op, const Tensor& y, const Operand& x) {
 }
 
 template <BinaryOp op>
-void def_arithmetic(py::module_& m, const char* dunder, const char* doc) {
+void def_arithmetic(Module& m, const char* dunder, const char* doc) {
   const char* label = kOpNames[static_cast<int>(op)];
   m.def(
       label, [](const Operand& a, const Operand& b) { return arithmetic(op, a, b); }, doc, required("input"),
@@ -195,7 +195,7 @@ void def_arithmetic(py::module_& m, const char* dunder, const char* doc) {
 }
 
 template <CompareOp op>
-void def_comparison(py::module_& m, const char* doc) {
+void def_comparison(Module& m, const char* doc) {
   const char* label = kCompareNames[static_cast<int>(op)];
   const auto f = [](const Tensor& a, const Operand& b) { return comparison(op, a, b); };
   def_op(m, label, f, doc, required("other"));
@@ -205,7 +205,7 @@ void def_comparison(py::module_& m, const char* doc) {
 
 }  // namespace
 
-void bind_binary(py::module_& m) {
+void bind_binary(Module& m) {
   def_arithmetic<BinaryOp::add>(m, "add", "input + other, broadcast; types promote as in PyTorch.");
   def_arithmetic<BinaryOp::sub>(m, "sub", "input - other, broadcast.");
   def_arithmetic<BinaryOp::mul>(m, "mul", "input * other, broadcast.");

@@ -1,4 +1,4 @@
-#include "ops/binary/args.h"
+#include "ops/binary/tile.h"
 
 #include "core/dtype.h"
 #include "tile/strided.h"
@@ -50,48 +50,14 @@ void run(Stream& s, const Args& args, const F& f) {
   });
 }
 
-// Integers wrap around, which is undefined for signed types: computed unsigned.
-template <class T>
-struct Wrap {
-  using type = T;
-};
-template <>
-struct Wrap<int64_t> {
-  using type = uint64_t;
-};
-template <>
-struct Wrap<int32_t> {
-  using type = uint32_t;
-};
-
 template <class T>
 void binary(Stream& s, const BinaryArgs<T>& args) {
-  using W = typename Wrap<T>::type;
-  switch (args.op) {
-    case BinaryOp::add: return run<T>(s, args, [](T a, T b) { return T(W(a) + W(b)); });
-    case BinaryOp::sub: return run<T>(s, args, [](T a, T b) { return T(W(a) - W(b)); });
-    case BinaryOp::mul: return run<T>(s, args, [](T a, T b) { return T(W(a) * W(b)); });
-    case BinaryOp::maximum: return run<T>(s, args, [](T a, T b) { return a != a ? a : (a > b ? a : b); });
-    case BinaryOp::minimum: return run<T>(s, args, [](T a, T b) { return a != a ? a : (a < b ? a : b); });
-    case BinaryOp::div:
-    case BinaryOp::pow:
-      if constexpr (T(0.5) != T(0)) {  // floating; the boundary sends no integers here
-        if (args.op == BinaryOp::div) return run<T>(s, args, [](T a, T b) { return a / b; });
-        return run<T>(s, args, [](T a, T b) { return sizeof(T) == 4 ? __builtin_powf(a, b) : __builtin_pow(a, b); });
-      }
-  }
+  with_binary<T>(args.op, [&](auto f) { run<T>(s, args, f); });
 }
 
 template <class T>
 void compare(Stream& s, const CompareArgs<T>& args) {
-  switch (args.op) {
-    case CompareOp::eq: return run<T>(s, args, [](T a, T b) { return a == b; });
-    case CompareOp::ne: return run<T>(s, args, [](T a, T b) { return a != b; });
-    case CompareOp::lt: return run<T>(s, args, [](T a, T b) { return a < b; });
-    case CompareOp::le: return run<T>(s, args, [](T a, T b) { return a <= b; });
-    case CompareOp::gt: return run<T>(s, args, [](T a, T b) { return a > b; });
-    case CompareOp::ge: return run<T>(s, args, [](T a, T b) { return a >= b; });
-  }
+  with_compare(args.op, [&](auto f) { run<T>(s, args, f); });
 }
 
 #include "isa/instantiate.h"

@@ -10,7 +10,21 @@
 namespace fnn {
 namespace {
 
-// NaN, infinity and what the integer type cannot hold have no integer value.
+// What an integer type can hold, as numbers of another: NaN and infinity it cannot, and what lies
+// behind the point is dropped.
+template <class To, class From>
+std::pair<From, From> bounds() {
+  using Limits = std::numeric_limits<To>;
+  if constexpr (std::is_floating_point_v<From>) {
+    const From lowest = static_cast<From>(Limits::min()), beyond = std::ldexp(From(1), Limits::digits);
+    const From below = lowest - From(1);  // the same where From is too coarse
+    return {below == lowest ? lowest : std::nextafter(below, From(0)), std::nextafter(beyond, From(0))};
+  } else {
+    return {static_cast<From>(std::max<int64_t>(Limits::min(), std::numeric_limits<From>::min())),
+            static_cast<From>(std::min<int64_t>(Limits::max(), std::numeric_limits<From>::max()))};
+  }
+}
+
 template <class From>
 struct IntegerRange {
   const char* op;
@@ -18,30 +32,17 @@ struct IntegerRange {
   int64_t n;
   DType to;
 
-  void check() const {
-    if (to == DType::i64) check_all<i64>();
-    if (to == DType::i32) check_all<i32>();
-    if (to == DType::u8) check_all<u8>();
+  std::pair<From, From> limits() const {
+    return to == DType::u8 ? bounds<u8, From>() : to == DType::i32 ? bounds<i32, From>() : bounds<i64, From>();
   }
+  FindOutsideArgs<From> range() const {
+    const auto [lowest, highest] = limits();
+    return {x, n, lowest, highest, false, lowest};
+  }
+  void refuse(From value) const { fail(op, "cannot convert ", +value, " to ", name(to)); }
   template <class V>
   void visit(V& v) {
     v.in(x, n);
-  }
-
- private:
-  template <class To>
-  void check_all() const {
-    using Limits = std::numeric_limits<To>;
-    for (int64_t i = 0; i < n; ++i) {
-      bool fits;
-      if constexpr (std::is_floating_point_v<From>) {  // the bounds are exact in every floating type
-        const From beyond = std::ldexp(From(1), Limits::digits), lowest = static_cast<From>(Limits::min());
-        fits = (x[i] > lowest - From(1) || x[i] == lowest) && x[i] < beyond;
-      } else {
-        fits = static_cast<int64_t>(x[i]) >= Limits::min() && static_cast<int64_t>(x[i]) <= Limits::max();
-      }
-      fnn::check(fits, op, "cannot convert ", +x[i], " to ", name(to));
-    }
   }
 };
 
@@ -75,11 +76,19 @@ Tensor filled(const Tensor& y, double value) {
 
 Tensor full(const Dims& shape, DType dtype, double value) { return filled(empty(shape, dtype), value); }
 Tensor scalar_tensor(const char* op, const Scalar& s, DType dtype) {
-  const Tensor t = empty({}, is_floating(dtype) ? dtype : s.is_float ? DType::f64 : DType::i64);
-  visit_all(t->dtype,
-            [&]<class T>() { *t->data<T>() = s.is_float ? static_cast<T>(s.value) : static_cast<T>(s.integer); });
-  if (observer) observer->filled(*t);
-  return cast(op, t, dtype);
+  const auto check_range = [&]<class From>(From value) {
+    if (is_floating(dtype) || dtype == DType::b8) return;
+    const IntegerRange<From> wanted{op, nullptr, 0, dtype};
+    const auto [lowest, highest] = wanted.limits();
+    if (!(value >= lowest && value <= highest)) wanted.refuse(value);
+  };
+  s.is_float ? check_range(s.value) : check_range(s.integer);
+  const Tensor t = empty({}, dtype);
+  visit_all(dtype, [&]<class T>() {
+    const T value = s.is_float ? static_cast<T>(s.value) : static_cast<T>(s.integer);
+    launch<kernel::fill>(FillArgs<T>{t->data<T>(), value, 1});
+  });
+  return t;
 }
 
 Tensor zeros(const Dims& shape, DType dtype) { return full(shape, dtype, 0); }
@@ -122,6 +131,18 @@ Tensor cast(const char* op, const Tensor& x, DType to) {
   return y;
 }
 
+Tensor on_device(const Tensor& x, Device device) {
+  if (x->device() == device) return x;
+  check<RuntimeError>(!observer, "compile", "a step cannot be replayed that copies from ", name(x->device()), " to ",
+                      name(device), ": pass it tensors that are there already");
+  const DeviceGuard source(x->device());
+  const Tensor dense = as_dense(x);
+  const DeviceGuard target(device);
+  Tensor y = empty_like(dense);
+  copy_between_devices(*y, *dense);
+  return y;
+}
+
 Tensor contiguous(const Tensor& x, MemoryFormat format) {
   const bool last = format == MemoryFormat::channels_last;
   check(!last || x->ndim() == 4, "contiguous", "channels_last needs a 4-d tensor; got shape ", x->shape);
@@ -135,6 +156,13 @@ Tensor to(const char* op, const Tensor& x, DType dtype) {
   if (y == x || !is_floating(dtype)) return y;
   return record("to", {&x}, y,
                 [from = x->dtype] { return [from](const Tensor& dy, Grads& dx) { dx[0] = cast("to", dy, from); }; });
+}
+
+Tensor to(const Tensor& x, Device device) {
+  Tensor y = on_device(x, device);
+  if (y == x) return y;
+  return record("to", {&x}, y,
+                [from = x->device()] { return [from](const Tensor& dy, Grads& dx) { dx[0] = on_device(dy, from); }; });
 }
 
 }  // namespace fnn

@@ -48,7 +48,7 @@ Tensor apply_unary(UnaryOp op, const Tensor& x, double alpha, double beta) {
 namespace {
 
 template <UnaryOp op>
-void def_unary(py::module_& m, const char* doc) {
+void def_unary(Module& m, const char* doc) {
   def_op(m, unary_name(op), [](const Tensor& x) { return apply_unary(op, x); }, doc);
 }
 
@@ -60,7 +60,7 @@ Tensor clip(const Tensor& x, std::optional<double> lowest, std::optional<double>
 
 }  // namespace
 
-void bind_unary(py::module_& m) {
+void bind_unary(Module& m) {
   def_unary<UnaryOp::neg>(m, "-input.");
   def_unary<UnaryOp::abs>(m, "|input|; the gradient at 0 is 0.");
   def_unary<UnaryOp::exp>(m, "e ** input.");

@@ -61,7 +61,7 @@ FNN_UNARY(silu, x* sigmoid(x), sigmoid(x) * (one + x * (one - sigmoid(x))))
 
 // f(Unary<op>{}) for an op known only at run time: the switch stands outside the loops.
 template <class F>
-FNN_INLINE void with_unary(UnaryOp op, const F& f) {
+FNN_HOST_INLINE void with_unary(UnaryOp op, const F& f) {
   switch (op) {
 #define FNN_CASE(name) \
   case UnaryOp::name: return f(Unary<UnaryOp::name>{});

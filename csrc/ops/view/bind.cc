@@ -166,11 +166,13 @@ bool is_array(py::handle key) {
 
 py::object getitem(py::handle self, py::handle key) {
   if (is_array(key)) {
+    const Tensor x = self.cast<Tensor>();
+    const DeviceGuard guard(x->device());
     const bool list = py::isinstance<py::list>(key);  // whose numbers are constants
     if (py::isinstance<py::array>(key)) refuse_while_recording("an array that is used as an index");
     const Tensor index =
         list ? constant("getitem", py::module_::import("numpy").attr("asarray")(key)) : key.cast<Tensor>();
-    return py::cast(index_select(self.cast<Tensor>(), 0, index));
+    return py::cast(index_select(x, 0, on_device(index, x->device())));
   }
   return py::cast(index_view(self.cast<Tensor>(), key));
 }
@@ -239,7 +241,7 @@ Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1) {
   return permute(x, order);
 }
 
-void bind_view(py::module_& m) {
+void bind_view(Module& m) {
   TensorClass cls(m.attr("Tensor"));
   cls.def(
       "reshape", [](const Tensor& x, const py::args& shape) { return reshape(x, sizes("reshape", shape)); },
@@ -261,7 +263,7 @@ void bind_view(py::module_& m) {
     return transpose(x, 0, 1);
   });
   cls.def("__getitem__", &getitem);
-  cls.def("__setitem__", &setitem);
+  cls.def("__setitem__", &setitem, py::arg("index"), py::arg("value"));
   cls.def("contiguous", &contiguous, py::arg("memory_format") = MemoryFormat::contiguous, ReleaseGil(),
           "The same values laid out in memory_format: the tensor itself if they are, else a copy.");
   m.def("reshape", &reshape, required("input"), py::arg("shape"), "See Tensor.reshape.");

@@ -298,8 +298,9 @@ class Module:
 
         for tensor in (*self.parameters(), *self.buffers()):
             grad = tensor.grad
-            if device is not None:
+            if device is not None and tensor.device != str(device):
                 tensor.data = tensor.data.to(device)
+                grad = None if grad is None else grad.to(device)
             if (
                 dtype is not None
                 and tensor.dtype in (float32, float64)
@@ -309,6 +310,14 @@ class Module:
                 grad = None if grad is None else grad.to(dtype)
             tensor.grad = grad
         return self
+
+    def cuda(self: Self, device: Any = None) -> Self:
+        """Moves to a GPU: `to("cuda")`, or another by its number or name."""
+        return self.to(f"cuda:{device}" if isinstance(device, int) else device or "cuda")
+
+    def cpu(self: Self) -> Self:
+        """Moves to the CPU."""
+        return self.to("cpu")
 
     def float(self: Self) -> Self:
         """Casts to float32."""

@@ -63,12 +63,14 @@ def fit(
 
     @compile
     def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        output = model(x.to(device))
-        loss = loss_fn(output, y.to(device))
+        output = model(x)
+        loss = loss_fn(output, y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         return loss, output
+
+    resident = _resident(train, device)
 
     def set_rates(done: float) -> None:
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -88,7 +90,7 @@ def fit(
                 set_rates((epoch + (number + 1) / len(train)) / epochs)
             next(ticks, None)
 
-        result = _run_epoch(step, train, after)
+        result = _run_epoch(step, train, resident, device, after)
         seconds = time.perf_counter() - start
         if not math.isfinite(result.loss):
             raise ValueError(
@@ -110,20 +112,33 @@ def fit(
     return history
 
 
+def _resident(train: DataLoader, device: str) -> tuple[Tensor, Tensor] | None:
+    """All inputs and targets on the device, when the data are two arrays."""
+    dataset = train.dataset
+    if type(dataset) is not TensorDataset or len(dataset.arrays) != 2:
+        return None
+    x, y = (from_numpy(array).to(device) for array in dataset.arrays)
+    return x, y
+
+
 def _run_epoch(
-    step: CompiledStep, train: DataLoader, after: Callable[[int, float], None]
+    step: CompiledStep,
+    train: DataLoader,
+    resident: tuple[Tensor, Tensor] | None,
+    device: str,
+    after: Callable[[int, float], None],
 ) -> EpochResult:
     """An epoch of the loader: from C++ when its data are two arrays, batch by batch otherwise."""
-    dataset = train.dataset
-    if type(dataset) is TensorDataset and len(dataset.arrays) == 2:
+    if resident is not None:
         seed = (train.seed, train.epoch)
         train.epoch += 1
-        x, y = dataset.arrays
+        x, y = resident
         return step.run_epoch(
             x, y, train.batch_size, train.shuffle, seed, drop_last=train.drop_last, on_step=after
         )
     total, correct, count = 0.0, 0, 0
-    for number, (x, y) in enumerate(train):
+    for number, batch in enumerate(train):
+        x, y = (t.to(device) for t in batch)
         loss, output = step(x, y)
         total += loss.item() * len(y)
         correct += int((output.argmax(1) == y).sum().item())

@@ -1,0 +1,41 @@
+// What the parts of the runtime share.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+
+#include "cuda/backend.h"
+
+namespace fnn::cuda {
+
+// Throws what the code means, and what was asked. Once an error has cost the process its CUDA
+// context, everything throws that.
+void check(cudaError_t code, const char* doing);
+// Throws when the context is lost.
+void check_alive();
+// The GPU that CUDA calls of this thread are for.
+void select(int gpu);
+// Whether FASTNN_<name> is set to `value`.
+bool setting(const char* name, const char* value);
+
+inline cudaStream_t handle(const Stream& s) { return static_cast<cudaStream_t>(s.native); }
+
+// Kernels that give the library its table, table.cu.
+const KernelTable& kernel_table();
+
+// Memory of GPUs, kept for reuse: allocator.cu.
+void* allocate(Stream& s, size_t bytes);
+void release(void* p) noexcept;
+void used(void* p, const Stream& s);
+size_t allocated(int gpu);
+size_t reserved(int gpu);
+void empty_cache();
+// What kernels asked of workspace() may serve others: their work is queued.
+void release_workspace() noexcept;
+
+// Copies to and from memory of the CPU: copy.cu.
+void upload(const Stream& s, void* to, const void* from, size_t bytes);
+void download(const Stream& s, void* to, const void* from, size_t bytes);
+
+}  // namespace fnn::cuda
