@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/inline.h"
+#include "core/precision.h"
 #include "ops/optimizer/args.h"
 #include "ops/unary/args.h"
 
@@ -20,7 +21,7 @@ struct LinearFwdArgs {
   T* y;        // (n, out)
   bool has_activation;
   UnaryOp activation;
-  bool bf16;  // the product may round what it multiplies
+  Precision precision;
 
   template <class V>
   void visit(V& v) {
@@ -68,7 +69,7 @@ struct LinearBwdArgs {
   UnaryOp input_activation;
   const T* input_xz;  // (n, in): x or what went in, as its slope reads
   FusedUpdate<T> update;
-  bool bf16;  // the products may round what they multiply
+  Precision precision;
 
   FNN_INLINE bool updates() const { return update.kind != FusedRule::none; }
 

@@ -45,7 +45,7 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
   visit_floating("linear", "input", x->dtype, [&]<class T>() {
     launch<kernel::linear_fwd>(LinearFwdArgs<T>{n, in, out, x->data<T>(), w->data<T>(), transposed,
                                                 b ? b->data<T>() : nullptr, z ? z->data<T>() : nullptr, y->data<T>(),
-                                                act.has_value(), op, products_in_bf16()});
+                                                act.has_value(), op, product_precision()});
   });
   y = record("linear", {&flat, &weight, &bias}, y, [&] {
     return [sx = Saved(x), sw = Saved(w), syz = act ? Saved(z ? z : y) : Saved(), transposed, op,
@@ -77,7 +77,7 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
                                                     op,
                                                     nullptr,
                                                     {},
-                                                    products_in_bf16()});
+                                                    product_precision()});
       });
     };
   });
@@ -89,7 +89,7 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, con
 
 }  // namespace
 
-void bind_linear(py::module_& m) {
+void bind_linear(Module& m) {
   m.def("linear", &linear, required("input"), required("weight"), py::arg("bias") = py::none(),
         py::arg("activation") = "none", ReleaseGil(),
         "activation(input @ weight.T + bias) in one kernel, for input (..., in), weight (out, in) and bias (out,), all "

@@ -23,7 +23,7 @@ void linear_fwd(Stream& s, const LinearFwdArgs<T>& a) {
                   .ldc = a.out,
                   .bias = a.b,
                   .by_columns = true,
-                  .bf16 = a.bf16};
+                  .bf16 = a.precision == Precision::bf16};
   if (!a.has_activation) return gemm(s, g, [](const Piece<T>&) {});
   gemm(s, g, [&](const Piece<T>& z) {
     with_fusible_in_linear(a.activation, [&](auto f) {
@@ -87,7 +87,7 @@ void linear_bwd(Stream& s, const LinearBwdArgs<T>& a) {
                           .b_transposed = a.w_transposed,
                           .c = a.dx,
                           .ldc = a.in,
-                          .bf16 = a.bf16};
+                          .bf16 = a.precision == Precision::bf16};
     if (!a.has_input_activation)
       gemm(s, product, [](const Piece<T>&) {});
     else
@@ -122,7 +122,7 @@ void linear_bwd(Stream& s, const LinearBwdArgs<T>& a) {
                   .c = a.updates() ? nullptr : a.dw,
                   .ldc = swap ? a.in : a.out,
                   .by_columns = !swap,
-                  .bf16 = a.bf16};
+                  .bf16 = a.precision == Precision::bf16};
   if (!a.updates()) return gemm(s, product, [](const Piece<T>&) {});
   static_assert(kFusedRows<T> <= kOnePass<T>);
   if (plain_descent(a.update)) {

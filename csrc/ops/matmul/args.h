@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/inline.h"
+#include "core/precision.h"
 #include "core/strided_shape.h"
 
 namespace fnn {
@@ -20,7 +21,7 @@ struct MatmulArgs {
   int64_t ldb;
   bool b_transposed;
   T* c;  // (batch, m, n)
-  bool bf16;
+  Precision precision;
 
   template <class V>
   void visit(V& v) {

@@ -16,7 +16,7 @@ namespace fnn {
 namespace {
 
 constexpr const char* kPrecisions[] = {"highest", "high", "medium"};
-constexpr int kMedium = 2;
+constexpr int kHigh = 1, kMedium = 2;
 std::atomic<int> precision = 0;
 
 void set_precision(const std::string& name) {
@@ -30,7 +30,11 @@ void set_precision(const std::string& name) {
 
 }  // namespace
 
-bool products_in_bf16() { return precision == kMedium && chosen_isa().bf16; }
+Precision product_precision() {
+  const bool cpu = is_cpu(active_stream().device);
+  if (precision == kMedium && (!cpu || chosen_isa().bf16)) return Precision::bf16;
+  return precision == kHigh && !cpu ? Precision::tf32 : Precision::full;
+}
 
 Tensor swapped(const Tensor& x) {
   const int n = x->ndim();
@@ -101,7 +105,7 @@ Tensor product(const Tensor& a, const Tensor& b) {
                        mb.ld,
                        mb.transposed,
                        y->data<T>(),
-                       products_in_bf16()};
+                       product_precision()};
     args.batch = merge_dims<3>(batch, {leading(y->strides), leading(broadcast_strides(*ma.held, shape)),
                                        leading(broadcast_strides(*mb.held, shape))});
     launch<kernel::matmul>(args);
@@ -137,7 +141,7 @@ Tensor matmul(const Tensor& input, const Tensor& other) {
 
 }  // namespace
 
-void bind_matmul(py::module_& m) {
+void bind_matmul(Module& m) {
   def_op(m, "matmul", &matmul,
          "Matrix product (..., m, k) x (..., k, n) -> (..., m, n); leading dimensions broadcast, vectors are taken as "
          "a row or a column. float32 or float64, both of one type. Raises a ValueError when the sizes do not match.",
@@ -145,10 +149,12 @@ void bind_matmul(py::module_& m) {
   m.def(
       "set_float32_matmul_precision", &set_precision, py::arg("precision"),
       "How float32 matrix products (matmul, and linear forward and backward) may treat what they multiply. 'highest', "
-      "the default: as it is. 'high': the same, as a CPU has no TF32. 'medium': products of 32 rows, columns and terms "
-      "or more round it to bfloat16, a relative error of up to 2^-8 a number, and add up in float32, on processors "
-      "with AVX512-BF16; elsewhere (config()['bf16'] is false) the same as 'highest', to the bit. Subnormal numbers "
-      "may count as 0 then. Compiled steps record anew when it changes. Raises a ValueError for other names.");
+      "the default: as it is. 'high': products of 32 rows, columns and terms or more round it to TF32, a relative "
+      "error of up to 2^-11 a number, and add up in float32, on GPUs with TF32 (compute capability 8.0 or later); "
+      "elsewhere the same as 'highest', to the bit. 'medium': they round it to bfloat16, a relative error of up to "
+      "2^-8 a number, on these GPUs and on processors with AVX512-BF16 (where config()['bf16'] is true); elsewhere "
+      "the same as 'highest'. Subnormal numbers may count as 0 where numbers are rounded. Compiled steps record anew "
+      "when it changes. Raises a ValueError for other names.");
   m.def(
       "get_float32_matmul_precision", [] { return kPrecisions[precision]; },
       "'highest', 'high' or 'medium', as set_float32_matmul_precision was told.");

@@ -25,7 +25,7 @@ void matmul(Stream& s, const MatmulArgs<T>& x) {
                     .b_transposed = x.b_transposed,
                     .c = x.c + offset[0],
                     .ldc = x.n,
-                    .bf16 = x.bf16};
+                    .bf16 = x.precision == Precision::bf16};
     gemm(on, g, [](const Piece<T>&) {});
   };
   const int64_t count = x.batch.numel();

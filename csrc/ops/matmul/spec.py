@@ -32,6 +32,7 @@ SPECS = [
             *[product(f"{m} rows left over", (m, 9), (9, 33)) for m in range(2, 16)],
             *[product(f"{n} columns", (3, 5), (5, n)) for n in (2, 8, 15, 16, 17, 31, 47, 64, 65)],
             product("long sums, in several passes", (7, 1500), (1500, 19)),
+            product("long sums, in chunks", (3, 2100), (2100, 4)),
             product("a large right side", (70, 520), (520, 270)),
             product("more columns than are packed at once", (66, 70), (70, 2100)),
             product("rows a power of two apart", (80, 512), (512, 512)),
