@@ -147,7 +147,7 @@ Tensor conv1d(const Tensor& input, const Tensor& weight, const Tensor& bias, con
 
 }  // namespace
 
-void bind_conv2d(py::module_& m) {
+void bind_conv2d(Module& m) {
   m.def("conv2d", &conv2d, required("input"), required("weight"), py::arg("bias") = py::none(),
         py::arg("stride") = Pair{1, 1}, py::arg("padding") = Pair{0, 0}, py::arg("dilation") = Pair{1, 1},
         py::arg("groups") = 1, ReleaseGil(),
@@ -167,7 +167,7 @@ void bind_conv2d(py::module_& m) {
         "channels or more to 16 or more, where there are 4 tiles or more and these hold at most twice the outputs; "
         "the gradient of the input also wants a padding of at most 2 at the sides. All others stay direct. Numbers of "
         "like size come out within 16 epsilon sum |x w|, the largest such sum in the tile; a NaN or an infinity makes "
-        "NaN of its whole tile.\n\n"
+        "NaN of its whole tile. On a GPU all convolutions are direct, whatever is set.\n\n"
         "Raises a ValueError for another name.");
   m.def("get_conv2d_algorithm", &algorithm, "The name that set_conv2d_algorithm() was given last, or 'direct'.");
 }

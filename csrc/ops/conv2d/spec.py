@@ -84,7 +84,7 @@ def case(name, x, w, bias=True, grad=True, **attrs):
 
 
 def flops(x, w, b=None, **options):
-    one_map = conv2d(x[:1, :1], w[:1, :1], **{**options, "groups": 1})[0]
+    one_map = conv2d(np.zeros_like(x[:1, :1]), w[:1, :1], **{**options, "groups": 1})[0]
     return 2 * len(x) * one_map.size * np.size(w)
 
 
@@ -196,6 +196,33 @@ SPECS = [
                 (10, 1, 2, 4),
                 groups=10,
                 padding="same",
+            ),
+            case(
+                "groups of many outputs",
+                (2, 6, 6, 7),
+                (40, 3, 3, 3),
+                groups=2,
+                padding=1,
+                stride=(2, 1),
+            ),
+            case(
+                "more pixels than are summed at once",
+                (3, 5, 29, 31),
+                (7, 5, 3, 2),
+            ),
+            case(
+                "taps that no pixel meets, many channels",
+                (1, 20, 9, 8),
+                (24, 20, 3, 3),
+                stride=(2, 3),
+                dilation=(2, 1),
+                padding=1,
+            ),
+            case(
+                "stride larger than the kernel, many channels",
+                (2, 18, 9, 7),
+                (16, 18, 1, 2),
+                stride=3,
             ),
             case("no images", (0, 3, 5, 5), (4, 3, 3, 3)),
             case("many images", (19, 2, 6, 6), (3, 2, 3, 3)),

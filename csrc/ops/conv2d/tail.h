@@ -3,7 +3,7 @@
 #pragma once
 
 #include "ops/conv2d/args.h"
-#include "ops/pool/tile.h"
+#include "ops/pool/cells.h"
 #include "ops/unary/tile.h"
 
 namespace fnn::FNN_ISA {
