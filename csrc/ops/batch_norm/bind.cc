@@ -72,7 +72,7 @@ Tensor batch_norm(const Tensor& input, const Tensor& running_mean, const Tensor&
 
 }  // namespace
 
-void bind_batch_norm(py::module_& m) {
+void bind_batch_norm(Module& m) {
   m.def("batch_norm", &batch_norm, required("input"), py::arg("running_mean") = py::none(),
         py::arg("running_var") = py::none(), py::arg("weight") = py::none(), py::arg("bias") = py::none(),
         py::arg("training") = false, py::arg("momentum") = 0.1, py::arg("eps") = 1e-5, ReleaseGil(),

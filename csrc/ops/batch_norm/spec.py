@@ -78,6 +78,17 @@ SPECS = [
             case("no examples, evaluating", (0, 3)),
             case("several chunks of rows", (600, 5), training=True),
             case("several threads", (10, 20, 12, 12), training=True),
+            case("several blocks of a GPU", (8300, 2), training=True),
+            Case(
+                "a large mean",
+                {
+                    "x": lambda rng: 1000 + rng.standard_normal((8300, 2)),
+                    "running_mean": (2,),
+                    "running_var": uniform(0.5, 2, 2),
+                },
+                {"training": True},
+                grad=False,
+            ),
         ],
         kernels=["batch_norm_fwd", "batch_norm_bwd"],
         grad=["x", "w", "b"],

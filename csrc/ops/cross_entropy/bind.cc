@@ -33,11 +33,8 @@ struct TargetRange {
   const T* target;  // (n)
   int64_t n, classes, ignore_index;
 
-  void check() const {
-    for (int64_t i = 0; i < n; ++i)
-      fnn::check<IndexError>((target[i] >= 0 && target[i] < classes) || target[i] == ignore_index, op, "target ",
-                             target[i], " is out of range for ", classes, " classes");
-  }
+  FindOutsideArgs<T> range() const { return {target, n, 0, classes - 1, true, ignore_index}; }
+  void refuse(T value) const { fail<IndexError>(op, "target ", value, " is out of range for ", classes, " classes"); }
   template <class V>
   void visit(V& v) {
     v.in(target, n);
@@ -148,7 +145,7 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, const Tensor& weight,
 
 }  // namespace
 
-void bind_cross_entropy(py::module_& m) {
+void bind_cross_entropy(Module& m) {
   m.def("cross_entropy", &cross_entropy, required("input"), required("target"), py::arg("weight") = py::none(),
         py::arg("ignore_index") = -100, py::arg("reduction") = "mean", py::arg("label_smoothing") = 0.0, ReleaseGil(),
         "Cross-entropy of logits (N, C) or (N, C, ...) with integer classes (N, ...) or probabilities of input's "

@@ -87,11 +87,16 @@ LABELS = [
     case("every pixel, none", (2, 7, 5), integers(0, 7, 2, 5), WEIGHT, reduction="none"),
     case("several threads", (900, 13), integers(0, 13, 900)),
     case("129 classes", (3, 129), integers(0, 129, 3)),
+    case("1000 classes", (3, 1000), integers(0, 1000, 3), uniform(0.5, 2, 1000)),
+    case("9000 classes", (2, 9000), integers(0, 9000, 2)),
+    case("17000 classes", (1, 17000), integers(0, 17000, 1)),
+    case("many rows", (17000, 2), integers(0, 2, 17000)),
 ]
 SOFT = [
     case("smoothed", (5, 7), integers(0, 7, 5), label_smoothing=0.1),
     case("smoothed, weighted", (5, 7), integers(0, 7, 5), WEIGHT, label_smoothing=0.3),
     case("smoothed, ignored", (3, 7), given([1, -100, 2]), WEIGHT, label_smoothing=0.3),
+    case("smoothed, 1030 classes", (2, 1030), integers(0, 1030, 2), label_smoothing=0.1),
     case("smoothed entirely", (5, 7), integers(0, 7, 5), label_smoothing=1.0),
     case("probabilities", (5, 7), probabilities(5, 7)),
     case("probabilities, weighted", (5, 7), probabilities(5, 7), WEIGHT, label_smoothing=0.2),

@@ -76,10 +76,8 @@ struct ValueRange {
   int64_t n;
   T lowest, highest;  // NaN passes, and comes out as NaN
 
-  void check() const {
-    for (int64_t i = 0; i < n; ++i)
-      fnn::check(!(x[i] < lowest || x[i] > highest), op, arg, " must ", wanted, "; got ", x[i]);
-  }
+  FindOutsideArgs<T> range() const { return {x, n, lowest, highest, true, std::numeric_limits<T>::quiet_NaN()}; }
+  void refuse(T value) const { fail(op, arg, " must ", wanted, "; got ", value); }
   template <class V>
   void visit(V& v) {
     v.in(x, n);
@@ -111,7 +109,7 @@ Tensor gaussian_nll(const Tensor& input, const Tensor& target, const Tensor& var
 
 }  // namespace
 
-void bind_pointwise_loss(py::module_& m) {
+void bind_pointwise_loss(Module& m) {
   const auto x = required("input"), t = required("target");
   const auto reduction = py::arg("reduction") = "mean";
   m.def(

@@ -72,7 +72,7 @@ FNN_LOSS(kl_div_log, exp(t) * (t - x), -exp(t), exp(t) * (t - x + one), zero)
 #undef FNN_LOSS
 
 template <class F>
-FNN_INLINE void with_loss(PointwiseLoss kind, const F& f) {
+FNN_HOST_INLINE void with_loss(PointwiseLoss kind, const F& f) {
   switch (kind) {
 #define FNN_CASE(name) \
   case PointwiseLoss::name: return f(Loss<PointwiseLoss::name>{});

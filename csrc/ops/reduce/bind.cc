@@ -181,7 +181,7 @@ std::pair<Tensor, Tensor> max_flat_or_dim(const char* op, const Tensor& input, s
 }
 
 template <bool minimum>
-void def_extremum(py::module_& m, const char* name, const char* arg_name, const char* doc, const char* arg_doc) {
+void def_extremum(Module& m, const char* name, const char* arg_name, const char* doc, const char* arg_doc) {
   const auto f = [name](const Tensor& x, std::optional<int64_t> dim, bool keepdim) -> py::object {
     std::pair<Tensor, Tensor> r;
     {
@@ -219,7 +219,7 @@ Tensor sum_to(const Tensor& x, const Dims& shape) {
   return y;
 }
 
-void bind_reduce(py::module_& m) {
+void bind_reduce(Module& m) {
   for (const bool mean : {false, true})
     def_op(
         m, mean ? "mean" : "sum",

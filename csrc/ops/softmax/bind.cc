@@ -37,7 +37,7 @@ Tensor softmax(const Tensor& input, int64_t dim) {
 
 }  // namespace
 
-void bind_softmax(py::module_& m) {
+void bind_softmax(Module& m) {
   def_op(m, "softmax", &softmax<false>, "exp(input) / its sum along dim.", py::arg("dim"));
   def_op(m, "log_softmax", &softmax<true>, "Logarithm of softmax(input, dim), without overflow.", py::arg("dim"));
 }

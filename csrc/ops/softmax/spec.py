@@ -31,10 +31,19 @@ CASES = [
     rows("no rows", (0, 5)),
     rows("several threads", (700, 31)),
     rows("one row of many", (1, 9001)),
+    rows("many classes", (2, 513)),
+    rows("very many classes", (1, 16500)),
+    rows("descending", given(np.linspace(9, -9, 2600).reshape(2, 1300))),
+    rows("ascending", given(np.linspace(-900, 900, 2600).reshape(2, 1300)), grad=False),
     rows("large numbers", uniform(-2000, 2000, 5, 10), grad=False),
     rows("all equal", given(np.full((2, 7), 3.0))),
     rows("-inf is probability 0", given([[0.0, -np.inf, 1], [2, 3, -np.inf]]), grad=False),
+    rows(
+        "-inf first", given(np.append(np.full(1400, -np.inf), np.arange(100.0))[None]), grad=False
+    ),
+    rows("-inf only", given(np.full((1, 1300), -np.inf)), grad=False),
     rows("NaN and infinity", specials(9, 12), grad=False),
+    rows("NaN and infinity of many", specials(4, 1100), grad=False),
 ]
 BENCH = [
     rows("64 x 10", (64, 10)),

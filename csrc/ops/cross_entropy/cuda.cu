@@ -1,0 +1,218 @@
+#include "cuda/fold.cuh"
+#include "ops/cross_entropy/args.h"
+#include "ops/softmax/tile.cuh"
+
+namespace fnn::cuda {
+namespace {
+
+// What a row with target t counts: nothing when it is ignored; NaN for a label out of range, which
+// the boundary has reported by then.
+template <class T>
+struct Labels {
+  const int64_t* target;  // (n), or null: every row counts 1
+  const T* weight;        // (classes), or null
+  int64_t classes, ignore_index;
+
+  __device__ bool valid(int64_t t) const { return t >= 0 && t < classes; }
+  __device__ T counts(int64_t t) const {
+    if (t == ignore_index) return T(0);
+    if (!valid(t)) return std::numeric_limits<T>::quiet_NaN();
+    return weight ? weight[t] : T(1);
+  }
+  // load: of packs of rows.
+  template <int N>
+  __device__ Pack<T, N> operator()(int64_t, PackAt<N> at) const {
+    const auto t = at.load(target);
+    Pack<T, N> w;
+    for (int j = 0; j < N; ++j) w.v[j] = j < at.count() ? counts(t.v[j]) : T(0);
+    return w;
+  }
+};
+
+template <class T, template <class> class Args>
+FNN_INLINE Labels<T> labels_of(const Args<T>& a) {
+  return {a.target, a.weight, a.classes, a.ignore_index};
+}
+
+constexpr int kRowPack = 2;  // rows whose labels are read at once
+
+// What the mean divides by, on the device; null where nothing is divided.
+template <class T, template <class> class Args>
+T* total_weight(Stream& s, const Args<T>& a) {
+  if (a.reduction != Reduction::mean) return nullptr;
+  T* total = static_cast<T*>(workspace(s, sizeof(T)));
+  fold_long_rows<Sum<T>, kRowPack>(s, 1, a.n, labels_of(a), ScaledSum<T>{total, T(1)});
+  return total;
+}
+
+// give: the loss, from the sums of row losses and of weights.
+template <class T>
+struct Mean {
+  T* loss;
+  bool divides;
+  __device__ void operator()(int64_t, const Two<T>& s) const { *loss = divides ? s.first / s.second : s.first; }
+};
+
+// The sum of f(i) for i in [0, n) over the block, the same in all its threads.
+template <class T, class F>
+__device__ T sum_over_block(int64_t n, const F& f) {
+  T total = 0;
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) total += f(i);
+  T* warps = shared_memory<T>();
+  total = warp_sum(total);
+  if (threadIdx.x % kWarp == 0) warps[threadIdx.x / kWarp] = total;
+  __syncthreads();
+  total = 0;
+  for (int i = 0; i < static_cast<int>(blockDim.x) / kWarp; ++i) total += warps[i];
+  __syncthreads();
+  return total;
+}
+
+// A team takes a row: its softmax, loss and gradient. The divisor of the mean is known before, as
+// the gradient needs it. When `alone`, one block has all rows, and sees to both sums as well.
+template <class T, int Lanes, int Packs, bool alone>
+__global__ void __launch_bounds__(alone ? 1024 : Team<Lanes>::kThreads)
+    cross_entropy_kernel(CrossEntropyArgs<T> a, const T* total_weight) {
+  constexpr int N = Vec<T>::N;
+  const int64_t c = a.classes;
+  const Labels<T> labels = labels_of(a);
+  T divisor(1);
+  if (a.reduction == Reduction::mean) {
+    if (!a.target)
+      divisor = static_cast<T>(a.n);
+    else if constexpr (alone)
+      divisor = sum_over_block<T>(a.n, [&](int64_t i) { return labels.counts(a.target[i]); });
+    else
+      divisor = *total_weight;
+  }
+  const T scale = T(1) / divisor, one(1), uniform = a.smoothing / static_cast<T>(c);
+  const Team<Lanes> team;
+  team.for_rows(a.n, [&](int64_t r, bool exists) {
+    const int64_t t = exists && a.target ? a.target[r] : 0;
+    const bool counts = exists && !(a.target && t == a.ignore_index);
+    const Row<T, Lanes, Packs> row(team, a.x + r * c, counts ? c : 0);
+    const SoftmaxRow<T> soft = softmax_row(team, row);
+    const T shift = soft.max + log(soft.sum);  // -log p_c = shift - x_c
+
+    // Class targets without smoothing have one term; all others a sum over the classes.
+    const T hit = counts && a.target ? (one - a.smoothing) * labels.counts(t) : T(0);
+    T mass = hit, loss = hit == T(0) ? T(0) : hit * (shift - (labels.valid(t) ? a.x[r * c + t] : T(0)));
+    const bool dense = !a.target || uniform != T(0);
+    const auto q = [&](auto at) {
+      Vec<T> p(uniform);
+      if (!a.target) p += Vec<T>(one - a.smoothing) * at.load(a.probabilities + r * c);
+      return a.weight ? at.load(a.weight) * p : p;
+    };
+    if (dense) {
+      T masses = 0, losses = 0;
+      row.each([&](auto at, const Vec<T>& x) {
+        const Vec<T> qs = q(at);
+        for (int j = 0; j < N; ++j) {
+          if (j >= at.count()) continue;
+          masses += qs.v[j];
+          losses += qs.v[j] == T(0) ? T(0) : qs.v[j] * (shift - x.v[j]);
+        }
+      });
+      mass += team.sum(masses);
+      loss += team.sum(losses);
+    }
+    if (exists && team.lane == 0) a.row_loss[r] = counts ? loss : T(0);
+    if (!a.dx || !exists) return;
+    T* dx = a.dx + r * c;
+    if (!counts) {
+      for (int64_t i = team.lane; i < c; i += Lanes) dx[i] = T(0);
+      return;
+    }
+    const T factor = mass * scale / soft.sum;
+    row.each([&](auto at, const Vec<T>& x) {
+      Vec<T> d = exp(x - Vec<T>(soft.max)) * Vec<T>(factor);
+      for (int j = 0; j < N; ++j)
+        if (a.target && at.i + j == t) d.v[j] -= hit * scale;
+      at.store(dx, dense ? d - q(at) * Vec<T>(scale) : d);
+    });
+  });
+  if constexpr (alone) {
+    if (a.reduction == Reduction::none) return;
+    __syncthreads();
+    const T total = sum_over_block<T>(a.n, [&](int64_t i) { return a.row_loss[i]; });
+    if (threadIdx.x == 0) *a.loss = total / divisor;
+  }
+}
+
+template <class T>
+void sum_losses(Stream& s, const CrossEntropyArgs<T>& args, const T* total_weight) {
+  const T n = args.reduction == Reduction::mean ? static_cast<T>(args.n) : T(1);
+  fold_long_rows<Sum<T>, Vec<T>::N>(
+      s, 1, args.n, [x = args.row_loss] __device__(int64_t, auto at) { return at.load(x); },
+      [y = args.loss, total_weight, n] __device__(int64_t, const Sum<T>& s) {
+        *y = s.total / (total_weight ? *total_weight : n);
+      });
+}
+
+}  // namespace
+
+template <class T>
+void cross_entropy(Stream& s, const CrossEntropyArgs<T>& a) {
+  by_length<T>(a.classes, [&]<int Lanes, int Packs>() {
+    if constexpr (Packs == 1) {
+      constexpr int64_t kMost = 1024;  // threads of a block, which goes over its rows twice at most
+      if (const int64_t threads = a.n * Lanes; threads <= 2 * kMost) {
+        const int64_t block = threads < kMost ? div_up(threads > 0 ? threads : 1, kWarp) * kWarp : kMost;
+        return start(s, &cross_entropy_kernel<T, Lanes, Packs, true>, 1, static_cast<unsigned>(block),
+                     kWarp * sizeof(T), a, nullptr);
+      }
+    }
+    const T* total = a.target ? total_weight(s, a) : nullptr;
+    start_teams<Lanes>(s, &cross_entropy_kernel<T, Lanes, Packs, false>, a.n, a, total);
+    if (a.reduction == Reduction::none) return;
+    sum_losses(s, a, total);
+  });
+}
+
+template <class T>
+void scale_rows(Stream& s, const ScaleRowsArgs<T>& args) {
+  if (args.single)
+    for_packs<T>(s, args.n * args.width,
+                 [a = args] __device__(auto at) { at.store(a.dx, at.load(a.x) * Vec<T>(*a.dy)); });
+  else
+    for_rows<T>(s, args.n, args.width, [a = args] __device__(int64_t row, auto at) {
+      at.store(a.dx + row * a.width, at.load(a.x + row * a.width) * Vec<T>(a.dy[row]));
+    });
+}
+
+template <class T>
+void nll_fwd(Stream& s, const NllFwdArgs<T>& args) {
+  const auto row = [a = args] __device__(int64_t i) {
+    const Labels<T> labels = labels_of(a);
+    const int64_t t = a.target[i];
+    const T w = labels.counts(t);
+    const T loss = t == a.ignore_index ? T(0) : labels.valid(t) ? -a.x[i * a.classes + t] * w : w;
+    a.row_loss[i] = loss;
+    return Two<T>{loss, w};
+  };
+  if (args.reduction == Reduction::none) return for_each(s, args.n, row);
+  const auto load = [row] __device__(int64_t, auto at) {
+    Pack<Two<T>, 1> terms;
+    terms.v[0] = row(at.i);
+    return terms;
+  };
+  fold_long_rows<Two<T>, 1>(s, 1, args.n, load, Mean<T>{args.loss, args.reduction == Reduction::mean});
+}
+
+template <class T>
+void nll_bwd(Stream& s, const NllBwdArgs<T>& args) {
+  const T* divisor = total_weight(s, args);
+  for_rows<T>(s, args.n, args.classes, [a = args, divisor] __device__(int64_t row, auto at) {
+    const int64_t t = a.target[row];
+    const T dy = a.dy[a.reduction == Reduction::none ? row : 0];
+    const T hit = t == a.ignore_index ? T(0) : -(divisor ? dy / *divisor : dy) * labels_of(a).counts(t);
+    Vec<T> dx;
+    for (int j = 0; j < Vec<T>::N; ++j) dx.v[j] = at.i + j == t ? hit : T(0);
+    at.store(a.dx + row * a.classes, dx);
+  });
+}
+
+#include "isa/instantiate.h"
+#include "ops/cross_entropy/kernels.inc"
+
+}  // namespace fnn::cuda
