@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/inline.h"
 #include "core/philox.h"
 
 namespace fnn {
@@ -15,6 +16,10 @@ struct DropoutArgs {
   int64_t n;
   PhiloxKey key;
   double p;
+
+  FNN_INLINE T scale() const { return p < 1 ? T(1 / (1 - p)) : T(0); }
+  // unit(word) >= p, compared as integers: unit is (word >> 8) / 2^24.
+  FNN_INLINE uint32_t threshold() const { return static_cast<uint32_t>(p * 0x1p24 + (1 - 0x1p-20)); }
 
   template <class V>
   void visit(V& v) {

@@ -37,7 +37,7 @@ Tensor dropout(const Tensor& input, double p, bool training) {
 
 }  // namespace
 
-void bind_dropout(py::module_& m) {
+void bind_dropout(Module& m) {
   m.def("dropout", &dropout, required("input"), py::arg("p") = 0.5, py::arg("training") = true, ReleaseGil(),
         "While training, zeroes each element with probability p and scales the others by 1 / (1 - p); the mask depends "
         "on the seed alone, not on the number of threads.");

@@ -23,7 +23,7 @@ def uniform(seed, count):
     """The generator's numbers, checked in ops/random."""
     _C.manual_seed(seed)
     x = _C.empty(count, dtype="float64")
-    return x.uniform_().numpy()
+    return x.uniform_().cpu().numpy()
 
 
 def op(x, seed, **attrs):

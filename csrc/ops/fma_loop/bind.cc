@@ -38,7 +38,7 @@ double peak_flops(double seconds) {
 
 }  // namespace
 
-void bind_fma_loop(py::module_& m) {
+void bind_fma_loop(Module& m) {
   m.def("fma_loop", &fma_loop, required("input"), py::arg("rounds"), py::arg("factor"), py::arg("term"), ReleaseGil(),
         "input after `rounds` times x = x * factor + term; not on the tape.");
   m.def("peak_flops", &peak_flops, py::arg("seconds") = 0.1, ReleaseGil(),

@@ -2,7 +2,11 @@
 
 #include <cstdint>
 
+#include "core/inline.h"
+
 namespace fnn {
+
+FNN_INLINE int64_t from_start(int64_t index, int64_t rows) { return index < 0 ? index + rows : index; }
 
 // y[j] = x[index[j]] for rows of `width` bytes; an index below 0 counts from the end.
 template <class T>

@@ -13,10 +13,9 @@ struct RowRange {
   const T* index;  // (n)
   int64_t n, rows;
 
-  void check() const {
-    for (int64_t i = 0; i < n; ++i)
-      fnn::check<IndexError>(index[i] >= -rows && index[i] < rows, "index_select", "index ", index[i],
-                             " is out of range for ", rows, " rows");
+  FindOutsideArgs<T> range() const { return {index, n, -rows, rows - 1, false, 0}; }
+  void refuse(T value) const {
+    fail<IndexError>("index_select", "index ", value, " is out of range for ", rows, " rows");
   }
   template <class V>
   void visit(V& v) {
@@ -56,7 +55,7 @@ Tensor index_select(const Tensor& input, int64_t dim, const Tensor& index) {
   });
 }
 
-void bind_index(py::module_& m) {
+void bind_index(Module& m) {
   def_op(m, "index_select", &index_select,
          "Rows input[index[j]] along the first axis; negative indices count from the end. Raises an IndexError when "
          "one is out of range.",

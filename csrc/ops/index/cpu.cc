@@ -6,8 +6,6 @@
 
 namespace fnn::FNN_ISA {
 
-FNN_INLINE int64_t from_start(int64_t index, int64_t rows) { return index < 0 ? index + rows : index; }
-
 template <class T>
 void gather_rows(Stream& s, const GatherRowsArgs<T>& a) {
   parallel_for(s, a.count, 131072 / (a.width + 1) + 1, [&](int64_t begin, int64_t end) {

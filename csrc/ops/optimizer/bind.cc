@@ -158,7 +158,7 @@ void adadelta_step(const Tensors& p, const Tensors& g, const Tensors& s, const T
 
 }  // namespace
 
-void bind_optimizer(py::module_& m) {
+void bind_optimizer(Module& m) {
   py::class_<Hyper, SharedHyper>(m, "Hyper", "Options of an optimizer, and the steps done so far.")
       .def(py::init())
       .def_readwrite("lr", &Hyper::lr)

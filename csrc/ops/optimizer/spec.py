@@ -83,7 +83,7 @@ def spec(name, formula, state, defaults, *changes, **options):
 
     slots = options.pop("slots")
     first_change, first_used = changes[0]
-    sizes = [case(f"{n} elements", n, first_change, first_used) for n in (1, 16, 129, 40009)]
+    sizes = [case(f"{n} elements", n, first_change, first_used) for n in (1, 16, 129, 4099, 40009)]
     others = [
         case(", ".join(f"{k} {v}" for k, v in change.items()) or "plain", 67, change, used)
         for change, used in changes

@@ -7,16 +7,19 @@
 namespace fnn {
 
 // A window per output pixel; `adaptive` windows tile the input instead of sliding.
-struct PoolShape {
-  int64_t n, c, h, w, oh, ow;
-  int64_t kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+template <class Int>
+struct PoolSizes {
+  Int n, c, h, w, oh, ow;
+  Int kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
   bool adaptive;
 
-  FNN_INLINE int64_t inputs() const { return n * h * w * c; }
-  FNN_INLINE int64_t outputs() const { return n * oh * ow * c; }
+  FNN_INLINE Int inputs() const { return n * h * w * c; }
+  FNN_INLINE Int outputs() const { return n * oh * ow * c; }
 };
+using PoolShape = PoolSizes<int64_t>;
 
 // y[n, oy, ox, c] = the largest of the window; NaN wins, ties go to the first cell.
+// -inf and -1 where dilation leads past all cells.
 template <class T>
 struct MaxPoolFwdArgs {
   PoolShape s;

@@ -164,7 +164,7 @@ Tensor adaptive_avg_pool2d(const Tensor& input, Pair output_size) {
 
 }  // namespace
 
-void bind_pool(py::module_& m) {
+void bind_pool(Module& m) {
   m.def("max_pool2d", &max_pool2d, required("input"), py::arg("kernel_size"), py::arg("stride") = py::none(),
         py::arg("padding") = Pair{0, 0}, py::arg("dilation") = Pair{1, 1}, py::arg("ceil_mode") = false,
         py::arg("return_indices") = false,

@@ -1,4 +1,4 @@
-#include "ops/pool/tile.h"
+#include "ops/pool/cells.h"
 #include "core/stream.h"
 
 namespace fnn::FNN_ISA {
@@ -13,40 +13,22 @@ void for_each_window(Stream& s, const PoolShape& z, bool whole_images, const F& 
   parallel_for(s, z.n * z.oh / rows, per_task, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * rows; i < end * rows; ++i) {
       const int64_t n = i / z.oh, oy = i % z.oh;
-      const Window window_rows = window_y(z, oy);
+      const auto window_rows = window_y(z, oy);
       for (int64_t ox = 0; ox < z.ow; ++ox) f(n, oy, ox, window_rows, window_x(z, ox));
     }
   });
-}
-
-// The outputs [begin, end) along one axis whose windows reach over cell i.
-struct Reach {
-  int64_t begin, end;
-};
-FNN_INLINE Reach reach(int64_t i, int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t pad,
-                       int64_t dilation, bool adaptive) {
-  if (adaptive) return {i * out / size, ((i + 1) * out + size - 1) / size};
-  const int64_t before = i + pad - dilation * (kernel - 1);
-  const int64_t begin = before > 0 ? (before + stride - 1) / stride : 0, end = (i + pad) / stride + 1;
-  return {begin, end < out ? end : out};
-}
-
-FNN_INLINE Reach reach_y(const PoolShape& z, int64_t iy) {
-  return reach(iy, z.h, z.oh, z.kh, z.stride_h, z.pad_h, z.dilation_h, z.adaptive);
-}
-FNN_INLINE Reach reach_x(const PoolShape& z, int64_t ix) {
-  return reach(ix, z.w, z.ow, z.kw, z.stride_w, z.pad_w, z.dilation_w, z.adaptive);
 }
 
 // f(n, iy, ix, rows, columns) for every input pixel, with the outputs that it may have reached.
 template <class F>
 void for_each_pixel(Stream& s, const PoolShape& z, const F& f) {
   parallel_for(s, z.n * z.h, 16384 / (z.w * z.c + 1) + 1, [&](int64_t begin, int64_t end) {
-    Reach* columns = static_cast<Reach*>(Stream::thread_workspace(z.w * sizeof(Reach)));
-    for (int64_t ix = 0; ix < z.w; ++ix) columns[ix] = reach_x(z, ix);
+    using Columns = Reach<int64_t>;
+    auto* columns = static_cast<Columns*>(Stream::thread_workspace(z.w * sizeof(Columns)));
+    for (int64_t ix = 0; ix < z.w; ++ix) columns[ix] = reach_x(z, ix, z.stride_w);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / z.h, iy = i % z.h;
-      const Reach rows = reach_y(z, iy);
+      const auto rows = reach_y(z, iy, z.stride_h);
       for (int64_t ix = 0; ix < z.w; ++ix) f(n, iy, ix, rows, columns[ix]);
     }
   });
@@ -54,7 +36,7 @@ void for_each_pixel(Stream& s, const PoolShape& z, const F& f) {
 
 // f(offset of cell (iy, ix) in an (h, w, c) image, iy * w + ix)
 template <class F>
-FNN_INLINE void for_each_cell(const PoolShape& z, Window rows, Window columns, const F& f) {
+FNN_INLINE void for_each_cell(const PoolShape& z, Window<int64_t> rows, Window<int64_t> columns, const F& f) {
   for (int64_t iy = rows.begin; iy < rows.end; iy += rows.step)
     for (int64_t ix = columns.begin; ix < columns.end; ix += columns.step)
       f((iy * z.w + ix) * z.c, static_cast<int32_t>(iy * z.w + ix));
@@ -102,13 +84,13 @@ template <class T>
 void max_pool_fwd(Stream& s, const MaxPoolFwdArgs<T>& a) {
   using Mask = typename Vec<T>::Mask;
   const PoolShape& z = a.s;
-  for_each_window(s, z, false, [&](int64_t n, int64_t oy, int64_t ox, Window rows, Window columns) {
+  for_each_window(s, z, false, [&](int64_t n, int64_t oy, int64_t ox, auto rows, auto columns) {
     const T* image = a.x + n * z.h * z.w * z.c;
     const int64_t out = ((n * z.oh + oy) * z.ow + ox) * z.c;
-    const int64_t first = rows.begin * z.w + columns.begin;
+    const auto first = static_cast<typename Vec<T>::Int>(first_cell(z, rows, columns));
     for_channels<T>(z.c, [&](auto at) {
-      Vec<T> best = at.load(image + first * z.c);
-      Mask cells = Mask{} + static_cast<typename Vec<T>::Int>(first);
+      Vec<T> best(-__builtin_inf());
+      Mask cells = Mask{} + first;
       for_each_cell(z, rows, columns, [&](int64_t offset, int32_t cell) {
         keep_larger(at.load(image + offset), Mask{} + cell, best, cells);
       });
@@ -138,7 +120,7 @@ void max_pool_bwd(Stream& s, const MaxPoolBwdArgs<T>& a) {
           }
     });
   }
-  for_each_pixel(s, z, [&](int64_t n, int64_t iy, int64_t ix, Reach rows, Reach columns) {
+  for_each_pixel(s, z, [&](int64_t n, int64_t iy, int64_t ix, auto rows, auto columns) {
     T* dx = a.dx + ((n * z.h + iy) * z.w + ix) * z.c;
     const int64_t image = n * z.oh * z.ow * z.c;
     const auto cell = static_cast<int32_t>(iy * z.w + ix);
@@ -161,26 +143,9 @@ void max_pool_bwd(Stream& s, const MaxPoolBwdArgs<T>& a) {
 }
 
 template <class T>
-FNN_INLINE T divisor(const AvgPoolArgs<T>& a, Window rows, Window columns) {
-  if (a.divisor_override) return static_cast<T>(a.divisor_override);
-  if (a.count_include_pad) return static_cast<T>(rows.padded * columns.padded);
-  return static_cast<T>((rows.end - rows.begin) * (columns.end - columns.begin));
-}
-
-// Whether no window is cut off, so that all have one divisor.
-template <class T>
-FNN_INLINE bool uniform(const AvgPoolArgs<T>& a) {
-  const PoolShape& z = a.s;
-  if (a.divisor_override) return true;
-  if (z.adaptive) return z.h % z.oh == 0 && z.w % z.ow == 0;
-  return (a.count_include_pad || (z.pad_h == 0 && z.pad_w == 0)) &&
-         (z.oh - 1) * z.stride_h + z.kh <= z.h + 2 * z.pad_h && (z.ow - 1) * z.stride_w + z.kw <= z.w + 2 * z.pad_w;
-}
-
-template <class T>
 void avg_pool_fwd(Stream& s, const AvgPoolArgs<T>& a) {
   const PoolShape& z = a.s;
-  for_each_window(s, z, false, [&](int64_t n, int64_t oy, int64_t ox, Window rows, Window columns) {
+  for_each_window(s, z, false, [&](int64_t n, int64_t oy, int64_t ox, auto rows, auto columns) {
     const T* image = a.x + n * z.h * z.w * z.c;
     T* y = a.y + ((n * z.oh + oy) * z.ow + ox) * z.c;
     const T scale = T(1) / divisor(a, rows, columns);
@@ -203,20 +168,20 @@ template <class T>
 void avg_pool_bwd(Stream& s, const AvgPoolArgs<T>& a) {
   const PoolShape& z = a.s;
   const bool same = uniform(a);
-  const T common = T(1) / divisor(a, window_y(z, 0), window_x(z, 0));
+  const T common = T(1) / divisor(a, window_y(z, int64_t{0}), window_x(z, int64_t{0}));
   if (z.c < Vec<T>::N) {
     const int64_t width = z.w * z.c;
     return parallel_for(s, z.n * z.h, 16384 / (width + 1) + 1, [&](int64_t begin, int64_t end) {
-      Window* columns = static_cast<Window*>(Stream::thread_workspace(z.ow * sizeof(Window)));
+      auto* columns = static_cast<Window<int64_t>*>(Stream::thread_workspace(z.ow * sizeof(Window<int64_t>)));
       for (int64_t ox = 0; ox < z.ow; ++ox) columns[ox] = window_x(z, ox);
       for (int64_t i = begin * width; i < end * width; ++i) a.y[i] = T(0);
       for (int64_t i = begin; i < end; ++i) {
         T* dx = a.y + i * width;
-        const Reach rows = reach_y(z, i % z.h);
+        const auto rows = reach_y(z, i % z.h, z.stride_h);
         for (int64_t oy = rows.begin; oy < rows.end; ++oy) {
           const T* dy = a.x + (i / z.h * z.oh + oy) * z.ow * z.c;
           for (int64_t ox = 0; ox < z.ow; ++ox, dy += z.c) {
-            const Window& window = columns[ox];
+            const Window<int64_t>& window = columns[ox];
             const T scale = same ? common : T(1) / divisor(a, window_y(z, oy), window);
             for (int64_t ix = window.begin; ix < window.end; ix += window.step)
               for (int64_t c = 0; c < z.c; ++c) dx[ix * z.c + c] += scale * dy[c];
@@ -225,7 +190,7 @@ void avg_pool_bwd(Stream& s, const AvgPoolArgs<T>& a) {
       }
     });
   }
-  for_each_pixel(s, z, [&](int64_t n, int64_t iy, int64_t ix, Reach rows, Reach columns) {
+  for_each_pixel(s, z, [&](int64_t n, int64_t iy, int64_t ix, auto rows, auto columns) {
     T* dx = a.y + ((n * z.h + iy) * z.w + ix) * z.c;
     bool first = true;
     for (int64_t oy = rows.begin; oy < rows.end; ++oy)
@@ -245,17 +210,13 @@ void avg_pool_bwd(Stream& s, const AvgPoolArgs<T>& a) {
 template <class T>
 void lp_pool_fwd(Stream& s, const LpPoolFwdArgs<T>& a) {
   const PoolShape& z = a.s;
-  const Vec<T> p(a.p), inverse(T(1) / a.p);
-  for_each_window(s, z, false, [&](int64_t n, int64_t oy, int64_t ox, Window rows, Window columns) {
+  for_each_window(s, z, false, [&](int64_t n, int64_t oy, int64_t ox, auto rows, auto columns) {
     const T* image = a.x + n * z.h * z.w * z.c;
     T* y = a.y + ((n * z.oh + oy) * z.ow + ox) * z.c;
     for_vec<T>(0, z.c, [&](auto at) {
       Vec<T> total(0);
-      for_each_cell(z, rows, columns, [&](int64_t offset, int32_t) {
-        const Vec<T> x = abs(at.load(image + offset));
-        total += a.p == T(2) ? x * x : pow(x, p);
-      });
-      at.store(y, a.p == T(2) ? sqrt(total) : pow(total, inverse));
+      for_each_cell(z, rows, columns, [&](int64_t offset, int32_t) { total += lp_term(at.load(image + offset), a.p); });
+      at.store(y, lp_root(total, a.p));
     });
   });
 }
@@ -264,16 +225,13 @@ template <class T>
 void lp_pool_bwd(Stream& s, const LpPoolBwdArgs<T>& a) {
   const PoolShape& z = a.s;
   zero(s, a.dx, z.n * z.h * z.w * z.c);
-  const Vec<T> none(0), less(a.p - T(1));
-  for_each_window(s, z, true, [&](int64_t n, int64_t oy, int64_t ox, Window rows, Window columns) {
+  for_each_window(s, z, true, [&](int64_t n, int64_t oy, int64_t ox, auto rows, auto columns) {
     const int64_t image = n * z.h * z.w * z.c, out = ((n * z.oh + oy) * z.ow + ox) * z.c;
     for_vec<T>(0, z.c, [&](auto at) {
       const Vec<T> y = at.load(a.y + out), dy = at.load(a.dy + out);
       for_each_cell(z, rows, columns, [&](int64_t offset, int32_t) {
-        const Vec<T> x = at.load(a.x + image + offset), ratio = x / y;  // |x / y| <= 1: no overflow
-        const Vec<T> slope = a.p == T(2) ? ratio : select(x < none, -pow(abs(ratio), less), pow(abs(ratio), less));
         T* dx = a.dx + image + offset;
-        at.store(dx, at.load(dx) + select(y == none, none, dy * slope));
+        at.store(dx, at.load(dx) + lp_gradient(at.load(a.x + image + offset), y, dy, a.p));
       });
     });
   });

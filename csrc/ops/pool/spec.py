@@ -49,8 +49,13 @@ def pool(x, f, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False)
 
 
 def max_pool2d(x, *args, return_indices=False, **options):
-    largest = pool(x, lambda cells, at, n: cells.max(-1), *args, **options)
-    place = pool(x, lambda cells, at, n: at[cells.argmax(-1)], *args, **options)  # NaN, then first
+    """A window that dilation leads past the whole image has -inf, at -1."""
+
+    def first(cells, at, n):  # NaN, if there is one
+        return at[cells.argmax(-1)] if len(at) else np.full(cells.shape[:-1], -1)
+
+    largest = pool(x, lambda cells, at, n: cells.max(-1, initial=-np.inf), *args, **options)
+    place = pool(x, first, *args, **options)
     return ([largest, place], [None, None]) if return_indices else (largest, None)
 
 
@@ -102,6 +107,7 @@ SLIDING = [
     case("rows left over", (1, 2, 7, 9), 2),
     case("windows overlap", (2, 3, 7, 6), 3, stride=1),
     case("stride larger than the kernel", (1, 3, 9, 8), 2, stride=3),
+    case("the longest stride", (2, 4, 5, 6), (3, 2), stride=2**31 - 1),
     case("a pair", (1, 2, 6, 9), (2, 3), stride=(1, 2)),
     case("lanes and one more", (1, 33, 4, 4), 2),
     case("17 channels", (1, 17, 5, 5), 2, stride=1),
@@ -114,7 +120,9 @@ SLIDING = [
 ]
 PADDED = [
     case("padding", (2, 3, 5, 6), 3, padding=1),
+    case("channels in packs", (2, 8, 7, 6), 3, stride=2, padding=1),
     case("padding and stride", (1, 2, 7, 8), (4, 3), stride=2, padding=(2, 1)),
+    case("padding and the longest stride", (1, 3, 5, 6), 3, stride=(1, 2**31 - 1), padding=1),
     case("padding and ceil_mode", (1, 2, 6, 7), 3, stride=2, padding=1, ceil_mode=True),
 ]
 BENCH = [
@@ -135,6 +143,15 @@ SPECS = [
             *PADDED,
             case("dilation", (1, 3, 9, 8), (3, 2), stride=1, dilation=(2, 3)),
             case("dilation and padding", (1, 3, 7, 7), 3, stride=2, padding=1, dilation=2),
+            case(
+                "windows of padding alone",
+                (2, 8, 1, 4),
+                (2, 3),
+                grad=False,
+                padding=1,
+                dilation=(2, 1),
+                return_indices=True,
+            ),
             case("places", (2, 3, 6, 8), 2, return_indices=True),
             case("places in one image", (3, 6, 8), (2, 3), return_indices=True),
             case("ties go to the first", ties(2, 17, 6, 6), 2, grad=False, return_indices=True),
@@ -164,6 +181,8 @@ SPECS = [
             *PADDED,
             case("padding is not counted", (1, 2, 5, 6), 3, padding=1, count_include_pad=False),
             case("another divisor", (1, 2, 5, 6), 2, divisor_override=3),
+            case("large windows", (2, 36, 14, 13), (14, 12), stride=1),
+            case("large windows of few channels", (1, 3, 30, 31), 13, padding=6, stride=8),
         ],
         kernels=["avg_pool_fwd", "avg_pool_bwd"],
         grad=["x"],
@@ -205,6 +224,7 @@ SPECS = [
             Case("as the input", {"x": (1, 2, 5, 4)}, {"output_size": (5, 4)}),
             Case("larger than the input", {"x": (1, 2, 3, 2)}, {"output_size": (5, 4)}),
             Case("one image", {"x": (3, 6, 4)}, {"output_size": 2}),
+            Case("large windows", {"x": (1, 6, 37, 40)}, {"output_size": 2}),
             Case("no images", {"x": (0, 3, 4, 4)}, {"output_size": 2}),
             Case("NaN", {"x": specials(1, 3, 6, 6)}, {"output_size": 4}, grad=False),
         ],

@@ -1,4 +1,5 @@
-// Where the window of an output lies along one axis, and the rule by which max-pooling chooses.
+// Where the window of an output lies along one axis and which windows lie over an input, and what
+// pooling makes of a window: for a vector V, in integers Int.
 #pragma once
 
 #include "ops/pool/args.h"
@@ -6,101 +7,106 @@
 
 namespace fnn::FNN_ISA {
 
+template <class Int>
 struct Window {
-  int64_t begin, end, step;  // cells inside the input
-  int64_t padded;            // cells counting the padding on both sides
+  Int begin, end, step;  // cells inside the input
+  Int padded;            // cells counting the padding on both sides
 };
 
-FNN_INLINE Window window(int64_t i, int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t pad,
-                         int64_t dilation, bool adaptive) {
+template <class Int>
+FNN_INLINE Window<Int> window(Int i, Int size, Int out, Int kernel, Int stride, Int pad, Int dilation, bool adaptive) {
   if (adaptive) {
-    const int64_t begin = i * size / out, end = ((i + 1) * size + out - 1) / out;
+    const Int begin = i * size / out, end = ((i + 1) * size + out - 1) / out;
     return {begin, end, 1, end - begin};
   }
-  const int64_t first = i * stride - pad, span = dilation * (kernel - 1) + 1, beyond = first + span;
-  const int64_t limit = size + pad, last = beyond < limit ? beyond : limit;
-  const int64_t skipped = first < 0 ? (-first + dilation - 1) / dilation : 0;
+  const Int first = i * stride - pad, span = dilation * (kernel - 1) + 1, beyond = first + span;
+  const Int limit = size + pad, last = beyond < limit ? beyond : limit;
+  const Int skipped = first < 0 ? (-first + dilation - 1) / dilation : 0;
   return {first + skipped * dilation, beyond < size ? beyond : size, dilation, last - first};
 }
 
-FNN_INLINE Window window_y(const PoolShape& s, int64_t oy) {
+template <class Int>
+FNN_INLINE Window<Int> window_y(const PoolSizes<Int>& s, Int oy) {
   return window(oy, s.h, s.oh, s.kh, s.stride_h, s.pad_h, s.dilation_h, s.adaptive);
 }
-FNN_INLINE Window window_x(const PoolShape& s, int64_t ox) {
+template <class Int>
+FNN_INLINE Window<Int> window_x(const PoolSizes<Int>& s, Int ox) {
   return window(ox, s.w, s.ow, s.kw, s.stride_w, s.pad_w, s.dilation_w, s.adaptive);
 }
 
-// x, of the given cells, takes the place of what is smaller: NaN wins, ties keep the first.
-template <class T, class Mask = typename Vec<T>::Mask>
-FNN_INLINE void keep_larger(Vec<T> x, Mask cell, Vec<T>& best, Mask& cells) {
-  const Mask better = (x > best) | ((x != x) & (best == best));
-  best = select(better, x, best);
-  cells = better ? cell : cells;
+// The outputs [begin, end) along one axis whose windows reach over cell i.
+template <class Int>
+struct Reach {
+  Int begin, end;
+};
+// Stride: an Int, or what else an Int can be divided by.
+template <class Int, class Stride>
+FNN_INLINE Reach<Int> reach(Int i, Int size, Int out, Int kernel, Stride stride, Int pad, Int dilation, bool adaptive) {
+  if (adaptive) return {i * out / size, ((i + 1) * out + size - 1) / size};
+  const Int after = i + pad, before = after - dilation * (kernel - 1);  // the first cells of the windows that reach it
+  const Int begin = before > 0 ? (before - 1) / stride + 1 : 0, end = after / stride + 1;
+  return {begin, end < out ? end : out};
 }
 
-// Cell numbers beside the values they belong to: in memory narrower or wider than a lane.
-template <class T, class At, class Cell>
-FNN_INLINE void store_cells(At at, Cell* p, typename Vec<T>::Mask cells) {
-  for (int i = 0; i < at.count(); ++i) p[at.i + i] = static_cast<Cell>(cells[i]);
+template <class Int, class Stride>
+FNN_INLINE Reach<Int> reach_y(const PoolSizes<Int>& s, Int iy, Stride stride_h) {
+  return reach(iy, s.h, s.oh, s.kh, stride_h, s.pad_h, s.dilation_h, s.adaptive);
 }
-template <class T, class At, class Cell>
-FNN_INLINE typename Vec<T>::Mask load_cells(At at, const Cell* p) {
-  typename Vec<T>::Mask cells = {};
-  for (int i = 0; i < at.count(); ++i) cells[i] = p[at.i + i];
-  return cells;
+template <class Int, class Stride>
+FNN_INLINE Reach<Int> reach_x(const PoolSizes<Int>& s, Int ix, Stride stride_w) {
+  return reach(ix, s.w, s.ow, s.kw, stride_w, s.pad_w, s.dilation_w, s.adaptive);
 }
-template <>
-FNN_INLINE void store_cells<float>(Whole<float> at, int32_t* p, Vec<float>::Mask cells) {
-  __builtin_memcpy(p + at.i, &cells, sizeof cells);
+
+// Where looking for the largest of a window begins: nothing is smaller, and where all is equal it
+// is the first cell. -1 if there is none.
+template <class Int>
+FNN_INLINE Int first_cell(const PoolSizes<Int>& s, const Window<Int>& rows, const Window<Int>& columns) {
+  return rows.begin < rows.end && columns.begin < columns.end ? rows.begin * s.w + columns.begin : Int{-1};
 }
-template <>
-FNN_INLINE Vec<float>::Mask load_cells<float>(Whole<float> at, const int32_t* p) {
-  Vec<float>::Mask cells;
-  __builtin_memcpy(&cells, p + at.i, sizeof cells);
-  return cells;
+
+// Whether x takes the place of the best so far: NaN wins, ties keep the first.
+template <class V>
+FNN_INLINE auto is_larger(V x, V best) {
+  return (x > best) | ((x != x) & (best == best));
 }
-#if defined(FNN_AVX512)
-template <>
-FNN_INLINE void store_cells<float>(Part<float> at, int32_t* p, Vec<float>::Mask cells) {
-  _mm512_mask_storeu_epi32(p + at.i, lanes(0.f, at.n), reinterpret_cast<__m512i>(cells));
+
+// What the mean of a window divides by.
+template <class T, class Int>
+FNN_INLINE T divisor(const AvgPoolArgs<T>& a, Window<Int> rows, Window<Int> columns) {
+  if (a.divisor_override) return static_cast<T>(a.divisor_override);
+  if (a.count_include_pad) return static_cast<T>(rows.padded * columns.padded);
+  return static_cast<T>((rows.end - rows.begin) * (columns.end - columns.begin));
 }
-template <>
-FNN_INLINE Vec<float>::Mask load_cells<float>(Part<float> at, const int32_t* p) {
-  return reinterpret_cast<Vec<float>::Mask>(_mm512_maskz_loadu_epi32(lanes(0.f, at.n), p + at.i));
+
+// Whether no window is cut off, so that all have one divisor.
+template <class T>
+FNN_INLINE bool uniform(const AvgPoolArgs<T>& a) {
+  const PoolShape& z = a.s;
+  if (a.divisor_override) return true;
+  if (z.adaptive) return z.h % z.oh == 0 && z.w % z.ow == 0;
+  return (a.count_include_pad || (z.pad_h == 0 && z.pad_w == 0)) &&
+         (z.oh - 1) * z.stride_h + z.kh <= z.h + 2 * z.pad_h && (z.ow - 1) * z.stride_w + z.kw <= z.w + 2 * z.pad_w;
 }
-#elif defined(FNN_AVX2)
-template <>
-FNN_INLINE void store_cells<float>(Part<float> at, int32_t* p, Vec<float>::Mask cells) {
-  const __m256i all = reinterpret_cast<__m256i>(cells);
-  __m128i rest = _mm256_castsi256_si128(all);
-  p += at.i;
-  if (at.n & 4) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), rest);
-    rest = _mm256_extracti128_si256(all, 1);
-    p += 4;
+
+// The p-norm y: what a cell adds to the sum, what this becomes, and what dy adds to a cell's gradient.
+template <class V, class T>
+FNN_INLINE V lp_term(V x, T p) {
+  x = abs(x);
+  return p == T(2) ? x * x : pow(x, V(p));
+}
+template <class V, class T>
+FNN_INLINE V lp_root(V total, T p) {
+  return p == T(2) ? sqrt(total) : pow(total, V(T(1) / p));
+}
+template <class V, class T>
+FNN_INLINE V lp_gradient(V x, V y, V dy, T p) {
+  const V none(0);
+  V slope = x / y;  // at most 1 in size: no overflow
+  if (p != T(2)) {
+    const V power = pow(abs(slope), V(p - T(1)));
+    slope = select(x < none, -power, power);
   }
-  if (at.n & 2) {
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), rest);
-    rest = _mm_unpackhi_epi64(rest, rest);
-    p += 2;
-  }
-  if (at.n & 1) *p = _mm_cvtsi128_si32(rest);
+  return select(y == none, none, dy * slope);
 }
-template <>
-FNN_INLINE Vec<float>::Mask load_cells<float>(Part<float> at, const int32_t* p) {
-  return reinterpret_cast<Vec<float>::Mask>(_mm256_maskload_epi32(p + at.i, lanes(0.f, at.n)));
-}
-#endif
-#if defined(FNN_AVX512)
-template <>
-FNN_INLINE void store_cells<float>(Whole<float> at, uint8_t* p, Vec<float>::Mask cells) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p + at.i), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(cells)));
-}
-template <>
-FNN_INLINE Vec<float>::Mask load_cells<float>(Whole<float> at, const uint8_t* p) {
-  return reinterpret_cast<Vec<float>::Mask>(
-      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + at.i))));
-}
-#endif
 
 }  // namespace fnn::FNN_ISA

@@ -49,7 +49,7 @@ Tensor normal_(const Tensor& x, double mean, double std) {
 
 }  // namespace
 
-void bind_random(py::module_& m) {
+void bind_random(Module& m) {
   TensorClass cls(m.attr("Tensor"));
   cls.def("uniform_", &uniform_, py::arg("low") = 0.0, py::arg("high") = 1.0, ReleaseGil(),
           "Fills the tensor, in place, from the uniform distribution on [low, high).");
