@@ -3,6 +3,7 @@
 python -m bench                                  everything, as a table
 python -m bench --filter step --filter epoch     training
 python -m bench --filter matmul --threads 1 --out bench/results/matmul.json
+python -m bench --device cuda --precision high   on a GPU, products in TF32
 python -m bench.report bench/results/matmul.json
 """
 
@@ -20,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import all_cases
-from bench.peers import PEERS, Peer, suits_machine
+from bench.peers import DEVICE, PEERS, PRECISION, Peer, suits_machine
 from bench.ratios import Result, grouped, median, ratios, share_of_peak, speed, verdict
 from bench.timed import Timed
 
 
-def machine(threads: int) -> dict[str, Any]:
+def machine(threads: int, device: str, precision: str) -> dict[str, Any]:
     """What the times were measured on."""
     from fastnn._C import config
 
@@ -35,7 +36,12 @@ def machine(threads: int) -> dict[str, Any]:
         model = next(
             (x.partition(":")[2].strip() for x in lines if x.startswith("model name")), model
         )
-    return {
+    gpu = {}
+    if device != "cpu":
+        from fastnn import cuda
+
+        gpu = {"gpu": cuda.get_device_name(device), "precision": precision}
+    return gpu | {
         "processor": model,
         "cores": os.cpu_count(),
         "threads": threads,
@@ -118,6 +124,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each peer at each case")
     parser.add_argument("--seconds", type=float, default=0.2, help="of one turn")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--precision",
+        choices=("highest", "high", "medium"),
+        default="highest",
+        help="of float32 products: float32, TF32 or bfloat16, as far as the device has them",
+    )
     parser.add_argument("--out", type=Path, help="write all times and the machine as JSON")
     args = parser.parse_args(argv)
     filters = args.filter or [""]
@@ -128,7 +141,10 @@ def main(argv: list[str] | None = None) -> None:
     unknown = set(wanted) - set(PEERS)
     if unknown or "fastnn" not in wanted:
         parser.error(f"--peers takes fastnn and any of {', '.join(PEERS)}; got {args.peers}")
-    peers = [Peer(name, args.threads) for name in wanted if suits_machine(name)]
+    environment = {DEVICE: args.device, PRECISION: args.precision}
+    peers = [
+        Peer(name, args.threads, environment) for name in wanted if suits_machine(name, args.device)
+    ]
     try:
         versions = {peer.name: peer.version() for peer in peers}
         if left_out := [name for name in wanted if not versions.get(name)]:
@@ -139,7 +155,9 @@ def main(argv: list[str] | None = None) -> None:
         for peer in peers:
             peer.close()
     if args.out:
-        about = machine(args.threads) | {"peers": {p.name: versions[p.name] for p in present}}
+        about = machine(args.threads, args.device, args.precision) | {
+            "peers": {p.name: versions[p.name] for p in present}
+        }
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")
     if len(results) < len(cases):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench import convolutions, optimizers, products, steps
+from bench.device import on_device
 from bench.peers import library
 from bench.timed import Run, Timed
 from fastnn.testing import Case, Spec, load_specs
@@ -33,7 +34,10 @@ def _inputs(spec: Spec, case: Case, peer: str) -> list[Any]:
     if library(peer) == "numpy":
         return arrays
     lib: Any = importlib.import_module(library(peer))
-    make = lib.numpy.asarray if peer == "jax" else lib.tensor
+
+    def make(array: Any) -> Any:
+        return lib.numpy.asarray(array) if peer == "jax" else on_device(lib.tensor(array))
+
     last = {"memory_format": lib.channels_last} if peer in CHANNELS_LAST else None
     return [
         x if x is None else make(x).contiguous(**last) if last and x.ndim == 4 else make(x)
@@ -47,7 +51,7 @@ def _first(case: Case) -> Any:
 
 def _operation(spec: Spec, case: Case, peer: str) -> Callable[..., Any] | None:
     """The first result of the operation in the peer's library, as a function of its inputs."""
-    if peer in ("fastnn-eager", "torch-compile"):  # for training steps
+    if peer in ("fastnn-eager", "torch-compile", "torch-graph"):  # for training steps
         return None
     if peer == "torch-channels-last" and np.ndim(_first(case)) != 4:
         return None
@@ -85,7 +89,7 @@ def _with_gradient(spec: Spec, case: Case, peer: str) -> Run | None:
         return y[0] if isinstance(y, (tuple, list)) else y
 
     y = result()
-    g = lib.tensor(np.random.default_rng(0).standard_normal(tuple(y.shape), np.float32))
+    g = on_device(lib.tensor(np.random.default_rng(0).standard_normal(tuple(y.shape), np.float32)))
     if peer in CHANNELS_LAST and g.ndim == 4:
         g = g.contiguous(memory_format=lib.channels_last)
     for leaf in leaves:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.device import on_device
 from bench.timed import Run, Timed
 
 KERNELS = ("forward", "input gradient", "weight gradient")
@@ -77,7 +78,7 @@ DEPTHWISE = (
 
 def _fastnn(layer: Layer, kernel: str) -> Run:
     fn: Any = importlib.import_module("fastnn")
-    x, w, g = (fn.from_numpy(a) for a in layer.arrays())
+    x, w, g = (on_device(fn.from_numpy(a)) for a in layer.arrays())
     x, g = (t.contiguous(memory_format=fn.channels_last) for t in (x, g))
     options = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
     conv = functools.partial(fn.nn.functional.conv2d, **options)
@@ -96,7 +97,7 @@ def _fastnn(layer: Layer, kernel: str) -> Run:
 
 def _torch(layer: Layer, kernel: str, channels_last: bool) -> Run:
     torch: Any = importlib.import_module("torch")
-    x, w, g = (torch.from_numpy(a) for a in layer.arrays())
+    x, w, g = (on_device(torch.from_numpy(a)) for a in layer.arrays())
     if channels_last:
         x, w, g = (t.contiguous(memory_format=torch.channels_last) for t in (x, w, g))
     stride, padding = [layer.stride] * 2, [layer.padding] * 2

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.device import on_device
 from bench.peers import library
 from bench.timed import Run, Timed
 
@@ -40,9 +41,9 @@ def _made(lib: Any, optim: Any, optimizer: str, shapes: Shapes, **how: bool) -> 
     rng = np.random.default_rng(0)
     params = []
     for shape in shapes:
-        p = lib.tensor(rng.standard_normal(shape, np.float32))
+        p = on_device(lib.tensor(rng.standard_normal(shape, np.float32)))
         p.requires_grad = True
-        p.grad = lib.tensor(rng.standard_normal(shape, np.float32))
+        p.grad = on_device(lib.tensor(rng.standard_normal(shape, np.float32)))
         params.append(p)
     step: Run = getattr(optim, name)(params, **options, **how).step
     return step

@@ -19,10 +19,14 @@ PEERS = (
     "torch",
     "torch-channels-last",
     "torch-compile",
+    "torch-graph",  # the training steps as a CUDA graph
     "jax",
 )
+ON_GPU = ("fastnn", "fastnn-eager", "torch", "torch-channels-last", "torch-graph")
 PATIENCE = 600  # seconds that a worker may take for one turn, compilation included
 
+# Environment variables that tell a worker where arrays lie and how exact products are.
+DEVICE, PRECISION = "BENCH_DEVICE", "BENCH_PRECISION"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "FASTNN_NUM_THREADS")
 _ENVIRONMENT = {
     # OpenBLAS takes its AVX2 kernels on processors that it does not know
@@ -38,21 +42,25 @@ def library(peer: str) -> str:
     return peer.partition("-")[0]
 
 
-def suits_machine(peer: str) -> bool:
+def suits_machine(peer: str, device: str) -> bool:
     from fastnn._C import config
 
+    if device != "cpu":
+        return peer in ON_GPU
+    if peer == "torch-graph":
+        return False
     return peer != "numpy-skylakex" or "avx512" in config()["isa_found"]
 
 
 class Peer:
     """A worker process, started again where it died in an earlier case."""
 
-    def __init__(self, name: str, threads: int) -> None:
-        self.name, self._threads = name, threads
+    def __init__(self, name: str, threads: int, environment: dict[str, str]) -> None:
+        self.name, self._threads, self._environment = name, threads, environment
         self._start()
 
     def _start(self) -> None:
-        own = _ENVIRONMENT.get(self.name, {})
+        own = self._environment | _ENVIRONMENT.get(self.name, {})
         if self.name == "jax":
             own = own | {"NPROC": str(self._threads)}  # the size of XLA's thread pool
         self._process = subprocess.Popen(

@@ -42,6 +42,8 @@ def load(paths: Iterable[Path]) -> Sections:
         about = written["machine"]
         threads = f"{about['threads']} thread{'s' * (about['threads'] != 1)}"
         title = f"{about['processor']}, {threads}, {about['fastnn']['isa']}"
+        if "gpu" in about:
+            title = f"{about['gpu']}, precision '{about['precision']}'"
         sections.setdefault(title, {}).update({r["case"]: r for r in written["results"]})
         found = {library(peer): version for peer, version in about["peers"].items()}
         versions.setdefault(title, {}).update(found)

@@ -45,7 +45,7 @@ def _epoch(net: Net, peer: str) -> Run | None:
     torch: Any = importlib.import_module("torch") if library(peer) == "torch" else None
 
     def epoch() -> None:
-        order = torch.randperm(len(x)) if torch else rng.permutation(len(x))
+        order = torch.randperm(len(x), device=x.device) if torch else rng.permutation(len(x))
         for start in range(0, len(x), net.batch):
             batch = order[start : start + net.batch]
             step(x[batch], y[batch])

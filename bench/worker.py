@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.cases import all_cases
+from bench.device import device, prepare, synchronizer
 from bench.peers import library
 from bench.timed import Run, Timed
 
@@ -23,12 +24,14 @@ SAMPLE = 1e-4  # seconds: shorter runs are timed several at once
 PEAK_SECONDS = 0.02  # for measuring what the processor can do at the time
 
 
-def measure(run: Run, seconds: float) -> list[float]:
+def measure(run: Run, synchronize: Callable[[], None], seconds: float) -> list[float]:
     """Seconds a run, in samples, for about `seconds` in all and at least three samples."""
     for _ in range(2):
         run()
+    synchronize()
     start = time.perf_counter()
     run()
+    synchronize()
     repeats = max(1, int(SAMPLE / max(time.perf_counter() - start, 1e-9)))
     samples: list[float] = []
     begin = time.perf_counter()
@@ -36,6 +39,7 @@ def measure(run: Run, seconds: float) -> list[float]:
         start = time.perf_counter()
         for _ in range(repeats):
             run()
+        synchronize()
         samples.append((time.perf_counter() - start) / repeats)
     return samples
 
@@ -52,7 +56,7 @@ def settle() -> None:
 
 def peak_of(peer: str) -> Callable[[float], float] | None:
     """fastnn's measured loop of multiply-adds, where this peer is fastnn and has it."""
-    if peer != "fastnn":
+    if peer != "fastnn" or device() != "cpu":
         return None
     return getattr(importlib.import_module("fastnn")._C, "peak_flops", None)
 
@@ -60,7 +64,7 @@ def peak_of(peer: str) -> Callable[[float], float] | None:
 def answer(case: Timed, run: Run, peer: str, seconds: float) -> dict[str, Any]:
     peak = peak_of(peer) if case.flops else None
     peaks = [peak(PEAK_SECONDS)] if peak else []
-    samples = measure(run, seconds)
+    samples = measure(run, synchronizer(peer), seconds)
     reply = {"min": min(samples), "median": statistics.median(samples)}
     if peak:
         reply["peak"] = max(*peaks, peak(PEAK_SECONDS))
@@ -79,6 +83,7 @@ def main() -> None:
     module = importlib.import_module(library(peer))
     if library(peer) == "torch":
         module.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    prepare(peer, module)
     cases = {case.name: case for case in all_cases()}
     say({"version": module.__version__})
     name, run = "", None
