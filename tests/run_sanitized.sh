@@ -7,8 +7,9 @@ cd "$(dirname "$0")/.."
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 cp -r python/fastnn "$stage/fastnn"
-rm -f "$stage"/fastnn/_C*.so
+rm -f "$stage"/fastnn/*.so
 cp "$build"/_C*.so "$stage/fastnn/"
+if [ -e "$build/libfastnn_cuda.so" ]; then cp "$build/libfastnn_cuda.so" "$stage/fastnn/"; fi
 site=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 # The stage comes first on the path, before any installed fastnn.
 export PYTHONPATH="$stage:$site" ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
