@@ -163,7 +163,7 @@ def test_empty_tensors_where_they_can_be() -> None:
 def test_a_sum_of_no_products_is_zero(call: str) -> None:
     # In a process of its own: where a loop does not end, this test does.
     code = f"import fastnn as fn, fastnn.nn.functional as F\nassert not ({call}).numpy().any()"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=5)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 HUGE = (2**40, 2**40)
