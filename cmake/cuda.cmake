@@ -64,8 +64,6 @@ if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   endforeach()
   list(APPEND CMAKE_CUDA_ARCHITECTURES ${newest}-virtual)
 endif()
-set(CMAKE_CUDA_STANDARD 20)
-set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 enable_language(CUDA)
@@ -75,7 +73,8 @@ add_library(fastnn_cuda SHARED ${cuda_sources})
 target_include_directories(fastnn_cuda PRIVATE ${include_dirs})
 target_compile_definitions(fastnn_cuda PRIVATE FNN_CUDA FNN_ISA=cuda)
 # No contraction of a * b + c, as in the CPU's kernels (cuda/kernel.cuh).
-target_compile_options(fastnn_cuda PRIVATE -fmad=false --expt-relaxed-constexpr --extended-lambda -Xcompiler=-Wall
+# C++20 by its flag: before CMake 3.26 CUDA_STANDARD ends at 17.
+target_compile_options(fastnn_cuda PRIVATE -std=c++20 -fmad=false --expt-relaxed-constexpr --extended-lambda -Xcompiler=-Wall
                                            $<$<BOOL:${FASTNN_WERROR}>:-Werror=all-warnings>)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
   target_compile_options(fastnn_cuda PRIVATE --compress-mode=size)  # a quarter of the bytes
