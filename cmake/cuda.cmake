@@ -67,14 +67,17 @@ endif()
 set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 enable_language(CUDA)
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know it of nvcc
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+endif()
 message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
 
 add_library(fastnn_cuda SHARED ${cuda_sources})
 target_include_directories(fastnn_cuda PRIVATE ${include_dirs})
 target_compile_definitions(fastnn_cuda PRIVATE FNN_CUDA FNN_ISA=cuda)
 # No contraction of a * b + c, as in the CPU's kernels (cuda/kernel.cuh).
-# C++20 by its flag: before CMake 3.26 CUDA_STANDARD ends at 17.
-target_compile_options(fastnn_cuda PRIVATE -std=c++20 -fmad=false --expt-relaxed-constexpr --extended-lambda -Xcompiler=-Wall
+target_compile_options(fastnn_cuda PRIVATE -fmad=false --expt-relaxed-constexpr --extended-lambda -Xcompiler=-Wall
                                            $<$<BOOL:${FASTNN_WERROR}>:-Werror=all-warnings>)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
   target_compile_options(fastnn_cuda PRIVATE --compress-mode=size)  # a quarter of the bytes
