@@ -117,3 +117,13 @@ def test_no_gpu() -> None:
 def test_a_gpu_that_is_not_there() -> None:
     message = error_of("fn.zeros(2, device='cuda:1')")
     assert message == "RuntimeError [cuda] there is no GPU 1: the machine has 1"
+
+
+def test_every_operation_has_kernels_for_gpus() -> None:
+    # Of a folder with a cuda.cu the linker asks for every row.
+    ops = Path(__file__).resolve().parents[1] / "csrc" / "ops"
+    without = [
+        p.parent.name for p in ops.glob("*/kernels.inc") if not (p.parent / "cuda.cu").exists()
+    ]
+    assert list(ops.glob("*/kernels.inc"))
+    assert not without
