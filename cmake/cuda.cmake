@@ -25,10 +25,7 @@ if(FASTNN_CUDA STREQUAL "EMULATE")  # a test tool, and never installed: see test
   set_target_properties(fastnn_cuda PROPERTIES LINKER_LANGUAGE CXX)
   target_link_libraries(fastnn_cuda PRIVATE Threads::Threads)
   if(NOT FASTNN_SANITIZE)  # whose functions come from the program
-    if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
-  target_compile_options(fastnn_cuda PRIVATE --compress-mode=size)  # a quarter of the bytes
-endif()
-target_link_options(fastnn_cuda PRIVATE -Wl,--no-undefined)
+    target_link_options(fastnn_cuda PRIVATE -Wl,--no-undefined)
   endif()
   return()
 endif()
