@@ -68,7 +68,6 @@ PYBIND11_MODULE(_C, module) {
   register_error<TypeError>(PyExc_TypeError);
   register_error<IndexError>(PyExc_IndexError);
   register_error<RuntimeError>(PyExc_RuntimeError);
-  register_error<NotImplementedError>(PyExc_NotImplementedError);
 
   m.attr("OutOfMemoryError") = py::handle(PyErr_NewExceptionWithDoc(
       "fastnn.cuda.OutOfMemoryError", "Memory ran out on a GPU.", PyExc_RuntimeError, nullptr));

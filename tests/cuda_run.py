@@ -36,8 +36,6 @@ def run(program: str, package: Path | None = None, **environment: Any) -> str:
         text=True,
         timeout=120,
     )
-    if "has no CUDA kernel" in done.stderr:
-        pytest.skip(done.stderr.splitlines()[-1])
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -20,9 +20,6 @@ struct IndexError : std::out_of_range {
 struct RuntimeError : std::runtime_error {
   using runtime_error::runtime_error;
 };
-struct NotImplementedError : std::runtime_error {
-  using runtime_error::runtime_error;
-};
 
 template <class... Parts>
 std::string text(const Parts&... parts) {

@@ -64,7 +64,7 @@ bool done(cudaError_t state) {
 
 class Backend final : public CudaBackend {
  public:
-  const KernelTable& kernels() const override { return kernel_table(); }
+  const KernelTable& kernels() const override { return table; }
 
   int device_count() const override {
     int count = 0, runtime = 0;

@@ -20,7 +20,6 @@ struct [[gnu::visibility("default")]] CudaFailure {
 
 class CudaBackend {
  public:
-  // Rows that have no kernel are null.
   virtual const KernelTable& kernels() const = 0;
 
   // Throws what keeps all of them from being used: no driver, too old a driver.

@@ -21,8 +21,7 @@ bool setting(const char* name, const char* value);
 
 inline cudaStream_t handle(const Stream& s) { return static_cast<cudaStream_t>(s.native); }
 
-// Kernels that give the library its table, table.cu.
-const KernelTable& kernel_table();
+extern const KernelTable table;  // table.cu
 
 // Memory of GPUs, kept for reuse: allocator.cu.
 void* allocate(Stream& s, size_t bytes);

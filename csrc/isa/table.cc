@@ -1,4 +1,4 @@
-// Compiled once per instruction set: the table of its kernels.
+// Compiled once per instruction set, and by cuda/table.cu: the table of its kernels.
 #include "isa/kernels.h"
 
 namespace fnn::FNN_ISA {

@@ -8,23 +8,20 @@
 namespace fnn {
 
 template <class Args>
-[[gnu::noinline]] void run_on_gpu(Stream& s, const char* label, DType dtype, Kernel<Args> KernelTable::* row,
-                                  const Args& args) {
+[[gnu::noinline]] void run_on_gpu(Stream& s, const char* label, Kernel<Args> KernelTable::* row, const Args& args) {
   on_gpu(label, [&](const CudaBackend& b) {
-    const Kernel<Args> kernel = b.kernels().*row;
-    check<NotImplementedError>(kernel != nullptr, label, "has no CUDA kernel for ", name(dtype), " yet");
-    kernel(s, args);
+    (b.kernels().*row)(s, args);
     b.launched(s);
   });
 }
 
 // kernel::relu_fwd and so on: tags to launch the rows of the table by.
 namespace kernel {
-#define FNN_RUN(name, Args, T)                                                \
-  static void run(Stream& s, const Args<T>& args) {                           \
-    if (is_cpu(s.device)) [[likely]]                                          \
-      return kernels().name##_##T(s, args);                                   \
-    run_on_gpu(s, label, dtype_of<T>::value, &KernelTable::name##_##T, args); \
+#define FNN_RUN(name, Args, T)                            \
+  static void run(Stream& s, const Args<T>& args) {       \
+    if (is_cpu(s.device)) [[likely]]                      \
+      return kernels().name##_##T(s, args);               \
+    run_on_gpu(s, label, &KernelTable::name##_##T, args); \
   }
 #define FNN_KERNEL(name, Args, ...)                \
   struct name {                                    \
