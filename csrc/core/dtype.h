@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/inline.h"
+
 namespace fnn {
 
 using f32 = float;
@@ -31,6 +33,19 @@ constexpr const char* name(DType t) { return kDTypeInfo[static_cast<int>(t)].nam
 constexpr size_t itemsize(DType t) { return kDTypeInfo[static_cast<int>(t)].size; }
 constexpr bool is_floating(DType t) { return t >= DType::f32; }
 constexpr DType promote(DType a, DType b) { return a < b ? b : a; }
+
+// f.template operator()<T>() for an element type that is known only at run time.
+template <class F>
+FNN_HOST_INLINE decltype(auto) visit_all(DType t, F&& f) {
+  switch (t) {
+    case DType::b8: return f.template operator()<b8>();
+    case DType::u8: return f.template operator()<u8>();
+    case DType::i32: return f.template operator()<i32>();
+    case DType::i64: return f.template operator()<i64>();
+    case DType::f64: return f.template operator()<f64>();
+    default: return f.template operator()<f32>();
+  }
+}
 
 template <class T>
 struct dtype_of;

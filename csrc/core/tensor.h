@@ -93,16 +93,4 @@ decltype(auto) visit_floating(const char* op, const char* arg, DType t, F&& f) {
   return f.template operator()<f32>();
 }
 
-template <class F>
-decltype(auto) visit_all(DType t, F&& f) {
-  switch (t) {
-    case DType::b8: return f.template operator()<b8>();
-    case DType::u8: return f.template operator()<u8>();
-    case DType::i32: return f.template operator()<i32>();
-    case DType::i64: return f.template operator()<i64>();
-    case DType::f64: return f.template operator()<f64>();
-    default: return f.template operator()<f32>();
-  }
-}
-
 }  // namespace fnn

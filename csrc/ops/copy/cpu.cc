@@ -82,14 +82,7 @@ void cast_to(Stream& s, const CastArgs<From>& a) {
 
 template <class From>
 void cast(Stream& s, const CastArgs<From>& a) {
-  switch (a.to) {
-    case DType::f32: return cast_to<f32>(s, a);
-    case DType::f64: return cast_to<f64>(s, a);
-    case DType::i64: return cast_to<i64>(s, a);
-    case DType::i32: return cast_to<i32>(s, a);
-    case DType::u8: return cast_to<u8>(s, a);
-    case DType::b8: return cast_to<b8>(s, a);
-  }
+  visit_all(a.to, [&]<class To>() { cast_to<To>(s, a); });
 }
 
 template <class T>
