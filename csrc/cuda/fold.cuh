@@ -258,4 +258,15 @@ void fold_columns(Stream& s, const Columns& c, const Load& load, const Give& giv
   run.template operator()<1>(cut_columns(c.outer, c.chunks, c.inner, 1, 2), states, give);
 }
 
+// give(column, sum) for each column of (rows, columns), f(at) being the pack there.
+template <class T, class F, class Give>
+void column_sums(Stream& s, int64_t rows, int64_t columns, const F& f, const Give& give) {
+  constexpr int N = Vec<T>::N;
+  const auto load = [f] __device__(int64_t offset, PackAt<N> at) {
+    at.i += offset;
+    return f(at);
+  };
+  fold_columns<Sum<T>, N>(s, cut_columns(1, rows, columns, N), load, give);
+}
+
 }  // namespace fnn::cuda

@@ -2,10 +2,10 @@
 // those would be mostly empty, thread by thread.
 #include <type_traits>
 
+#include "cuda/fold.cuh"
 #include "ops/conv2d/direct.cuh"
 #include "ops/conv2d/implicit.cuh"
 #include "ops/conv2d/thin_weights.cuh"
-#include "tile/column_sums.cuh"
 
 namespace fnn::cuda {
 namespace {
@@ -44,15 +44,6 @@ struct MakeGradient {
     const uint64_t pixel = i / kept.channels, width = kept.width, height = kept.height, row = pixel / width;
     return kept.template load<N>(kept.at(row / height, static_cast<int>(row % height), static_cast<int>(pixel % width)),
                                  static_cast<int>(i % kept.channels));
-  }
-};
-
-template <class T>
-struct StoreBias {
-  T* db;
-  template <class At>
-  __device__ void operator()(const At& at, const Vec<T>& sum) const {
-    at.store(db, sum);
   }
 };
 
@@ -97,7 +88,7 @@ void conv2d_bwd(Stream& s, const Conv2dBwdArgs<T>& a) {
   T* dz = written ? static_cast<T*>(workspace(s, a.s.outputs() * sizeof(T))) : nullptr;
   const MakeGradient<T> make{kept, dz, kept.in_packs()};
   if (a.db)
-    column_sums<T>(s, a.s.n * a.s.oh * a.s.ow, a.s.o, make, StoreBias<T>{a.db});
+    column_sums<T>(s, a.s.n * a.s.oh * a.s.ow, a.s.o, make, ScaledSum<T>{a.db, T(1)});
   else if (written)
     for_packs<T>(s, a.s.outputs(), make);
   if (written || a.tail.empty())

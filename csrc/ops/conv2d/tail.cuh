@@ -2,30 +2,23 @@
 #pragma once
 
 #include "ops/conv2d/gather.cuh"
+#include "ops/pool/tile.h"
 #include "ops/unary/tile.h"
 
 namespace fnn::cuda {
 
 template <class V>
 __device__ V activate(const ConvTail& tail, V z) {
-  const V none(0);
-  if (!tail.has_activation) return z;
-  switch (tail.activation) {
-    case UnaryOp::sigmoid: return Unary<UnaryOp::sigmoid>::value(z, none, none);
-    case UnaryOp::tanh: return Unary<UnaryOp::tanh>::value(z, none, none);
-    default: return Unary<UnaryOp::relu>::value(z, none, none);
-  }
+  if (tail.has_activation) with_fusible(tail.activation, [&](auto f) { z = f.value(z, V(0), V(0)); });
+  return z;
 }
 
 // The activation's slope where it gave y.
 template <class V>
 __device__ V slope(const ConvTail& tail, V y) {
-  const V none(0);
-  switch (tail.activation) {
-    case UnaryOp::sigmoid: return Unary<UnaryOp::sigmoid>::slope(y, none, none);
-    case UnaryOp::tanh: return Unary<UnaryOp::tanh>::slope(y, none, none);
-    default: return Unary<UnaryOp::relu>::slope(y, none, none);
-  }
+  V slope(1);
+  with_fusible(tail.activation, [&](auto f) { slope = f.slope(y, V(0), V(0)); });
+  return slope;
 }
 
 // dz as a Map, made from what is kept of a tail while it is read.
@@ -107,10 +100,9 @@ struct Outputs {
 #pragma unroll
     for (int number = 1; number < 4; ++number) {
       const Pack<T, N> other = activate(tail, with_bias(channel, count, z[number]));
-      for (int j = 0; j < N; ++j) {  // NaN wins, ties keep the first: pool/tile.h
-        const T x = other.v[j], b = best.v[j];
-        const bool better = x > b || (x != x && b == b);
-        best.v[j] = better ? x : b;
+      for (int j = 0; j < N; ++j) {
+        const bool better = is_larger(other.v[j], best.v[j]);
+        best.v[j] = better ? other.v[j] : best.v[j];
         cells.v[j] = better ? static_cast<uint8_t>(number) : cells.v[j];
       }
     }

@@ -6,13 +6,13 @@
 
 namespace fnn::cuda {
 
-// Chunks of the output pixels of all images.
-struct Chunks {
+// WeightChunks of the output pixels of all images.
+struct WeightChunks {
   int64_t pixels, size, count;
   Divisor plane, row;
 
   // For sums in `tiles` parts: enough chunks for a large GPU, but none too short.
-  Chunks(const ConvShape& s, int64_t tiles) : pixels(s.n * s.oh * s.ow), plane(s.oh * s.ow), row(s.ow) {
+  WeightChunks(const ConvShape& s, int64_t tiles) : pixels(s.n * s.oh * s.ow), plane(s.oh * s.ow), row(s.ow) {
     constexpr int64_t kBlocks = 512, kShortest = 256, kLongest = 1 << 30;
     const int64_t wanted = kBlocks / tiles > 1 ? kBlocks / tiles : 1;
     size = div_up(div_up(pixels, wanted), kShortest) * kShortest;
@@ -31,7 +31,7 @@ struct Chunk {
   int first, size;  // of image n
   Divisor plane, row;
 
-  __device__ Chunk(const Chunks& c, int64_t i)
+  __device__ Chunk(const WeightChunks& c, int64_t i)
       : n(i * c.size / c.plane.by()),
         first(static_cast<int>(i * c.size - n * c.plane.by())),
         size(static_cast<int>(c.pixels - i * c.size < c.size ? c.pixels - i * c.size : c.size)),
@@ -48,11 +48,11 @@ template <class T>
 struct WeightSums {
   Axis y, x;
   int inputs, outputs, o;  // channels of a group, and all that come out
-  Chunks chunks;
+  WeightChunks chunks;
   Map<T> in;
   T* sums;
 
-  WeightSums(Stream& s, const ConvShape& z, const Map<T>& in_, const Chunks& c)
+  WeightSums(Stream& s, const ConvShape& z, const Map<T>& in_, const WeightChunks& c)
       : y(axis_y(z)),
         x(axis_x(z)),
         inputs(static_cast<int>(z.c / z.groups)),
@@ -146,7 +146,7 @@ void thin_weight_gradient(Stream& s, const ConvShape& z, const Map<T>& in, const
   int width = 1;
   while (width < 32 && width < z.o) width *= 2;
   const int64_t slabs = div_up(z.o, width), batches = div_up(z.kh * z.kw * (z.c / z.groups), kThinRows);
-  const WeightSums<T> sums(s, z, in, Chunks(z, slabs * batches));
+  const WeightSums<T> sums(s, z, in, WeightChunks(z, slabs * batches));
   const dim3 grid(static_cast<unsigned>(slabs * sums.chunks.count), static_cast<unsigned>(batches));
   start(s, &thin_weight_kernel<T, Dz>, grid, kThinThreads, kThinRows * kThinThreads * sizeof(T), sums, dz, width,
         static_cast<int>(slabs));

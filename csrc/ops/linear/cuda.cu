@@ -1,8 +1,8 @@
 #include "ops/linear/args.h"
 
+#include "cuda/fold.cuh"
 #include "ops/optimizer/tile.h"
 #include "ops/unary/tile.h"
-#include "tile/column_sums.cuh"
 #include "tile/dense.cuh"
 
 namespace fnn::cuda {
@@ -32,16 +32,16 @@ struct Bias {
   T* db;
   FusedUpdate<T> update;  // b is null without one
 
-  template <class At>
-  __device__ void operator()(const At& at, const Vec<T>& sum) const {
-    at.store(db, sum);
+  __device__ void operator()(int64_t i, const Sum<T>& sum) const {
+    db[i] = sum.total;
     if (!update.b) return;
-    if (update.kind == FusedRule::sgd) step(update.sgd, at, sum);
-    if (update.kind == FusedRule::adam) step(update.adam, at, sum);
+    if (update.kind == FusedRule::sgd) step(update.sgd, i, sum.total);
+    if (update.kind == FusedRule::adam) step(update.adam, i, sum.total);
   }
-  template <class Rule, class At>
-  __device__ void step(const Rule& rule, const At& at, const Vec<T>& sum) const {
-    at.store(update.b, updated(rule, update.b_state, at, at.load(update.b), sum));
+  template <class Rule>
+  __device__ void step(const Rule& rule, int64_t i, T sum) const {
+    const PackAt<1> at{i, 1};
+    at.store(update.b, updated(rule, update.b_state, at, at.load(update.b), Pack<T, 1>(sum)));
   }
 };
 
