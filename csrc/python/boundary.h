@@ -35,26 +35,32 @@ struct any_device {
   explicit any_device(F f) : f(std::move(f)) {}
 };
 
+// f(tensor, i) for each tensor of an argument; i is its place in a list, and -1 outside of one.
+template <class T, class F>
+void for_tensors(const T& argument, const F& f) {
+  if constexpr (std::is_same_v<T, Tensor>) {
+    if (argument) f(*argument, -1);
+  } else if constexpr (std::is_same_v<T, Operand>) {
+    if (const Tensor* t = std::get_if<Tensor>(&argument)) for_tensors(*t, f);
+  } else if constexpr (std::is_same_v<T, std::optional<Tensor>>) {
+    if (argument) for_tensors(*argument, f);
+  } else if constexpr (is_tensors<T>) {
+    for (size_t i = 0; i < argument.size(); ++i)
+      if (argument[i]) f(*argument[i], static_cast<int>(i));
+  }
+}
+
 // The one device of the arguments, the first of which decides.
 class OneDevice {
  public:
   template <class T>
-  void see(const T& value) {
-    if constexpr (std::is_same_v<T, Tensor>) {
-      if (value) see(*value);
-    } else if constexpr (std::is_same_v<T, Operand>) {
-      if (const Tensor* t = std::get_if<Tensor>(&value)) see(*t);
-    } else if constexpr (std::is_same_v<T, std::optional<Tensor>>) {
-      if (value) see(*value);
-    } else if constexpr (is_tensors<T>) {
-      for (const Tensor& t : value) see(t);
-    }
-  }
-  void see(const TensorImpl& x) {
-    const Device d = x.device();
-    if (!seen_) device_ = d;
-    seen_ = true;
-    same_ &= d == device_;
+  void see(const T& argument) {
+    for_tensors(argument, [this](const TensorImpl& x, int) {
+      const Device d = x.device();
+      if (!seen_) device_ = d;
+      seen_ = true;
+      same_ &= d == device_;
+    });
   }
 
   bool same() const { return same_; }
@@ -71,32 +77,22 @@ class Differing {
   Differing(const char* op, const std::vector<const char*>& names) : op_(op), names_(names) {}
 
   template <class T>
-  void see(const T& value) {
+  void see(const T& argument) {
     const size_t at = next_++;
-    if constexpr (std::is_same_v<T, std::vector<Tensor>>) {
-      for (size_t i = 0; i < value.size(); ++i) add(text(label(at), '[', i, ']'), value[i].get());
-    } else if constexpr (std::is_same_v<T, Tensor>) {
-      add(label(at), value.get());
-    } else if constexpr (std::is_same_v<T, Operand>) {
-      if (const Tensor* t = std::get_if<Tensor>(&value)) add(label(at), t->get());
-    } else if constexpr (std::is_same_v<T, std::optional<Tensor>>) {
-      if (value) add(label(at), value->get());
-    }
+    const std::string argument_name = at < names_.size() ? names_[at] : text("argument ", at);
+    for_tensors(argument, [&](const TensorImpl& x, int i) {
+      const std::string label = i < 0 ? argument_name : text(argument_name, '[', i, ']');
+      if (first_.empty()) {
+        first_ = label;
+        device_ = x.device();
+      } else if (!(x.device() == device_)) {
+        fail(op_, "expected all tensors on one device; got ", first_, " on ", name(device_), " and ", label, " on ",
+             name(x.device()));
+      }
+    });
   }
 
  private:
-  std::string label(size_t at) const { return at < names_.size() ? names_[at] : text("argument ", at); }
-  void add(const std::string& label, const TensorImpl* x) {
-    if (!x) return;
-    if (first_.empty()) {
-      first_ = label;
-      device_ = x->device();
-    } else if (!(x->device() == device_)) {
-      fail(op_, "expected all tensors on one device; got ", first_, " on ", name(device_), " and ", label, " on ",
-           name(x->device()));
-    }
-  }
-
   const char* op_;
   const std::vector<const char*>& names_;
   size_t next_ = 0;
