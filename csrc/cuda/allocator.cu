@@ -181,20 +181,22 @@ class Allocator {
     block->free = true;
     if (Block* next = block->after; next && next->free) {
       list(next->stream, next->small).erase(next);
-      block->bytes += next->bytes;
-      block->after = next->after;
-      if (block->after) block->after->before = block;
-      delete next;
+      absorb_next(block);
     }
     if (Block* last = block->before; last && last->free) {
       list(last->stream, last->small).erase(last);
-      last->bytes += block->bytes;
-      last->after = block->after;
-      if (last->after) last->after->before = last;
-      delete block;
+      absorb_next(last);
       block = last;
     }
     list(block->stream, block->small).insert(block);
+  }
+
+  static void absorb_next(Block* block) {
+    Block* next = block->after;
+    block->bytes += next->bytes;
+    block->after = next->after;
+    if (block->after) block->after->before = block;
+    delete next;
   }
 
   void drop(Block* block) {

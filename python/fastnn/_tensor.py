@@ -87,7 +87,8 @@ def _repr(self: Tensor) -> str:
     return prefix + ", ".join(parts) + ")"
 
 
-def _gpu(which: int | device | None) -> str:
+def gpu_name(which: int | device | None) -> str:
+    """The name of a GPU that is given by its number or name; the first one for None."""
     return f"cuda:{which}" if isinstance(which, int) else str(which or "cuda")
 
 
@@ -156,7 +157,7 @@ Tensor.long = lambda self: self.to(_C.int64)
 Tensor.int = lambda self: self.to(_C.int32)
 Tensor.tolist = lambda self: self.detach().cpu().numpy().tolist()
 Tensor.cpu = lambda self: self.to("cpu")
-Tensor.cuda = lambda self, device=None: self.to(_gpu(device))
+Tensor.cuda = lambda self, device=None: self.to(gpu_name(device))
 # NumPy leaves the operators to us: `array * tensor` is a Tensor.
 Tensor.__array_priority__ = 1000
 Tensor.__array_ufunc__ = None

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .._C import Tensor, clear_grads, float32, float64, forget_plans
+from .._tensor import gpu_name
 from ..autograd import no_grad
 from ._checks import cast_state
 from .parameter import Parameter
@@ -313,7 +314,7 @@ class Module:
 
     def cuda(self: Self, device: Any = None) -> Self:
         """Moves to a GPU: `to("cuda")`, or another by its number or name."""
-        return self.to(f"cuda:{device}" if isinstance(device, int) else device or "cuda")
+        return self.to(gpu_name(device))
 
     def cpu(self: Self) -> Self:
         """Moves to the CPU."""
