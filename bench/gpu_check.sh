@@ -22,6 +22,7 @@ failed=0
 step() {
   local limit=$1 name=$2 start=$SECONDS status=ok
   shift 2
+  $emulate && limit=$((limit * 6))
   timeout --kill-after=5 "$limit" "$@" >"$out/gpu-$name.log" 2>&1
   local code=$?
   [ $code -eq 124 ] && status="stopped after $limit s"
@@ -50,18 +51,18 @@ build() {
 export -f build
 export emulate work
 
-tests=(python3 -m pytest -q -p no:cacheprovider --device cuda)
+tests=(python3 -m pytest -q -p no:cacheprovider)
 sanitizer() {
   compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 \
-    "${tests[@]}" --first-cases tests/test_ops.py -k "test_value or test_float32_gradient"
+    "${tests[@]}" --device cuda --first-cases tests/test_ops.py -k "test_value or test_float32_gradient"
 }
 
-nvidia-smi >"$out/gpu-machine.log" 2>&1
-nvcc --version >>"$out/gpu-machine.log" 2>&1
+{ nvidia-smi -L; nvidia-smi; nvcc --version; } >"$out/gpu-machine.log" 2>&1
 step 150 build bash -c build
 export PYTHONPATH="$work/site:$PWD${PYTHONPATH:+:$PYTHONPATH}"
 if [ -e "$work/site/fastnn/libfastnn_cuda.so" ]; then
-  step 100 tests "${tests[@]}" tests/test_ops.py tests/test_cuda_*.py
+  step 80 operations "${tests[@]}" --device cuda tests/test_ops.py
+  step 40 tests "${tests[@]}" tests/test_cuda_*.py
   if ! $emulate && command -v compute-sanitizer >/dev/null; then
     export -f sanitizer
     for tool in memcheck racecheck; do
@@ -69,12 +70,13 @@ if [ -e "$work/site/fastnn/libfastnn_cuda.so" ]; then
     done
   fi
   step 30 agreement python3 -m bench.agreement
+  cases=("step " "epoch " "matmul: " "conv2d forward" "conv2d input" "conv2d weight" "64 MB")
+  $emulate && cases=("step 784-30-10" "matmul: 32 x" "LeNet 1")
   step 140 benchmark python3 -m bench --device cuda --rounds 2 --seconds 0.05 --out "$out/gpu.json" \
-    --filter "step " --filter "epoch " --filter "matmul: " --filter "conv2d forward" --filter "conv2d input" \
-    --filter "conv2d weight" --filter "64 MB"
+    "${cases[@]/#/--filter=}"
 fi
 
 cat "$out/gpu-benchmark.log" 2>/dev/null | tail -80
-printf '\n%s\n' "$(head -20 "$out/gpu-machine.log" | grep -oE 'NVIDIA [A-Z][A-Za-z0-9 ]+' | head -1)"
+printf '\n%s\n' "$(grep -m1 '^GPU 0:' "$out/gpu-machine.log" || echo 'no GPU')"
 printf '%s\n' "${table[@]}"
 exit $failed
