@@ -254,8 +254,28 @@ Allocator& allocator() {
 }
 
 thread_local std::vector<void*> workspaces;  // of the kernel that this thread is starting
+thread_local GraphWorkspace* of_graph;       // that this thread records
 
 }  // namespace
+
+// Blocks that a graph's kernels have one after the other, for as long as it lives.
+struct GraphWorkspace {
+  struct Piece {
+    void* p;
+    size_t bytes;
+    bool busy;
+  };
+  std::vector<Piece> pieces;
+
+  void* take(Stream& s, size_t bytes) {
+    Piece* best = nullptr;
+    for (Piece& piece : pieces)
+      if (!piece.busy && piece.bytes >= bytes && (!best || piece.bytes < best->bytes)) best = &piece;
+    if (!best) best = &pieces.emplace_back(Piece{allocate(s, bytes), bytes, false});
+    best->busy = true;
+    return best->p;
+  }
+};
 
 void* allocate(Stream& s, size_t bytes) { return allocator().allocate(s, bytes); }
 void release(void* p) noexcept { allocator().release(p); }
@@ -265,13 +285,24 @@ size_t reserved(int gpu) { return allocator().reserved(gpu); }
 void empty_cache() { allocator().empty_cache(); }
 
 void* workspace(Stream& s, size_t bytes) {
+  if (of_graph) return of_graph->take(s, bytes);
   workspaces.push_back(allocate(s, bytes));
   return workspaces.back();
 }
 
 void release_workspace() noexcept {
+  if (of_graph)
+    for (GraphWorkspace::Piece& piece : of_graph->pieces) piece.busy = false;
   for (void* p : workspaces) release(p);
   workspaces.clear();
+}
+
+GraphWorkspace* begin_graph_workspace() { return of_graph = new GraphWorkspace; }
+void end_graph_workspace() noexcept { of_graph = nullptr; }
+void drop_graph_workspace(GraphWorkspace* w) noexcept {
+  if (!w) return;
+  for (const GraphWorkspace::Piece& piece : w->pieces) release(piece.p);
+  delete w;
 }
 
 }  // namespace fnn::cuda

@@ -208,9 +208,26 @@ class Backend final : public CudaBackend {
 
   void launched(const Stream& s) const override {
     release_workspace();
-    static const bool blocking = setting("FASTNN_CUDA_BLOCKING", "1");
-    if (blocking) check(cudaStreamSynchronize(handle(s)), "running it");
+    if (blocking()) check(cudaStreamSynchronize(handle(s)), "running it");
   }
+  bool blocking() const override {
+    static const bool blocking = setting("FASTNN_CUDA_BLOCKING", "1");
+    return blocking;
+  }
+
+  void* make_graph(int gpu, const std::function<void(Stream&)>& queue) const override {
+    Stream& s = take_stream(gpu);  // CUDA's default stream cannot be recorded
+    struct Give {
+      const Backend& backend;
+      Stream& s;
+      ~Give() { backend.give_stream(s); }
+    } give{*this, s};
+    return cuda::make_graph(s, queue);
+  }
+  void launch_graph(void* graph, const Stream& s) const override { cuda::launch_graph(graph, s); }
+  void drop_graph(void* graph) const noexcept override { cuda::drop_graph(graph); }
+  void begin_step(Stream& s, const StepBegin& b) const override { cuda::begin_step(s, b); }
+  void end_step(Stream& s, const StepEnd& e) const override { cuda::end_step(s, e); }
 
  private:
   static cudaDeviceProp properties(int gpu) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "core/stream.h"
@@ -11,6 +12,8 @@
 namespace fnn {
 
 struct KernelTable;
+struct StepBegin;
+struct StepEnd;
 
 // What kernels and the functions below throw: the only exception that leaves the library.
 struct [[gnu::visibility("default")]] CudaFailure {
@@ -64,6 +67,16 @@ class CudaBackend {
 
   // After every launch: with FASTNN_CUDA_BLOCKING=1 waits, and throws what went wrong.
   virtual void launched(const Stream&) const = 0;
+  virtual bool blocking() const = 0;
+
+  // What `queue` starts on the stream that it is given, to be launched as often as is wanted on
+  // streams of that GPU. It must have run before, and is dropped when it does not run.
+  virtual void* make_graph(int gpu, const std::function<void(Stream&)>& queue) const = 0;
+  virtual void launch_graph(void* graph, const Stream&) const = 0;
+  virtual void drop_graph(void* graph) const noexcept = 0;
+  // The kernels around those of a step in a graph.
+  virtual void begin_step(Stream&, const StepBegin&) const = 0;
+  virtual void end_step(Stream&, const StepEnd&) const = 0;
 
  protected:
   ~CudaBackend() = default;

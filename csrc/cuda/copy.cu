@@ -9,14 +9,14 @@
 namespace fnn::cuda {
 namespace {
 
-constexpr size_t kStage = size_t{4} << 20;
+// Page-locked memory, from which a GPU copies on its own: while it takes one part, the CPU
+// fills the next.
+template <size_t Bytes, int Parts>
+struct Ring {
+  static constexpr size_t kPart = Bytes;
 
-// Page-locked memory, from which a GPU copies on its own: while it takes one half, the CPU
-// fills the other.
-struct Staging {
-  std::mutex mutex;
-  char* memory = nullptr;  // 2 kStage bytes
-  cudaEvent_t taken[2] = {};
+  char* memory = nullptr;  // (Parts, kPart)
+  cudaEvent_t taken[Parts] = {};
   int next = 0;
 
   void prepare() {
@@ -24,22 +24,29 @@ struct Staging {
     for (cudaEvent_t& e : taken)
       if (!e) check(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "making an event");
     void* p = nullptr;
-    check(cudaHostAlloc(&p, 2 * kStage, cudaHostAllocDefault), "taking page-locked memory");
+    check(cudaHostAlloc(&p, Parts * kPart, cudaHostAllocDefault), "taking page-locked memory");
     memory = static_cast<char*>(p);
   }
 
   void upload(cudaStream_t stream, char* to, const char* from, size_t bytes) {
-    for (size_t at = 0; at < bytes; at += kStage) {
-      const size_t part = std::min(kStage, bytes - at);
-      const int half = next;
-      next = 1 - next;
-      char* stage = memory + static_cast<size_t>(half) * kStage;
-      check(cudaEventSynchronize(taken[half]), "waiting for a copy to a GPU");
-      std::memcpy(stage, from + at, part);
-      check(cudaMemcpyAsync(to + at, stage, part, cudaMemcpyHostToDevice, stream), "copying to a GPU");
-      check(cudaEventRecord(taken[half], stream), "copying to a GPU");
+    prepare();
+    for (size_t at = 0; at < bytes; at += kPart) {
+      const size_t count = std::min(kPart, bytes - at);
+      const int part = next;
+      next = (next + 1) % Parts;
+      char* stage = memory + static_cast<size_t>(part) * kPart;
+      check(cudaEventSynchronize(taken[part]), "waiting for a copy to a GPU");
+      std::memcpy(stage, from + at, count);
+      check(cudaMemcpyAsync(to + at, stage, count, cudaMemcpyHostToDevice, stream), "copying to a GPU");
+      check(cudaEventRecord(taken[part], stream), "copying to a GPU");
     }
   }
+};
+
+struct Staging {
+  std::mutex mutex;
+  Ring<size_t{4} << 20, 2> large;
+  Ring<size_t{16} << 10, 64> small;  // what a step is told: the CPU may be many steps ahead
 };
 
 Staging& staging(int gpu) {
@@ -56,8 +63,10 @@ void upload(const Stream& s, void* to, const void* from, size_t bytes) {
   select(s.device.gpu);
   Staging& stage = staging(s.device.gpu);
   std::lock_guard lock(stage.mutex);
-  stage.prepare();
-  stage.upload(handle(s), static_cast<char*>(to), static_cast<const char*>(from), bytes);
+  const auto upload = [&](auto& ring) {
+    ring.upload(handle(s), static_cast<char*>(to), static_cast<const char*>(from), bytes);
+  };
+  bytes <= stage.small.kPart ? upload(stage.small) : upload(stage.large);
 }
 
 void download(const Stream& s, void* to, const void* from, size_t bytes) {

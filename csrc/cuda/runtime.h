@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "cuda/backend.h"
+#include "cuda/step.h"
 
 namespace fnn::cuda {
 
@@ -32,9 +33,21 @@ size_t reserved(int gpu);
 void empty_cache();
 // What kernels asked of workspace() may serve others: their work is queued.
 void release_workspace() noexcept;
+// From begin to end this thread's kernels take it from what lives until it is dropped.
+struct GraphWorkspace;
+GraphWorkspace* begin_graph_workspace();
+void end_graph_workspace() noexcept;
+void drop_graph_workspace(GraphWorkspace*) noexcept;
 
 // Copies to and from memory of the CPU: copy.cu.
 void upload(const Stream& s, void* to, const void* from, size_t bytes);
 void download(const Stream& s, void* to, const void* from, size_t bytes);
+
+// Graphs, and the kernels around those of a step: graph.cu, step.cu.
+void* make_graph(Stream& s, const std::function<void(Stream&)>& queue);
+void launch_graph(void* graph, const Stream& s);
+void drop_graph(void* graph) noexcept;
+void begin_step(Stream& s, const StepBegin& b);
+void end_step(Stream& s, const StepEnd& e);
 
 }  // namespace fnn::cuda

@@ -225,15 +225,18 @@ class Fuser {
       Op options{&kernel_info<read_options, Args, T>, Op::keep(*step), std::move(ops_[k].slot)};
       auto* read = reinterpret_cast<Args<T>*>(options.args.get());
       read->on.count = 0;
-      ops_[k].slot = [read](void* args) { static_cast<Args<T>*>(args)->rule = read->rule; };
-      for (const size_t j : fused)
-        ops_[j].slot = [read](void* args) {
+      ops_[k].slot = [read](void* args) { static_cast<Args<T>*>(args)->rule.value = read->rule.value; };
+      for (const size_t j : fused) {
+        const auto rule = [](void* args) -> auto& {
           auto& update = static_cast<LinearBwdArgs<T>*>(args)->update;
           if constexpr (std::is_same_v<Args<T>, SgdArgs<T>>)
-            update.sgd = read->rule;
+            return update.sgd;
           else
-            update.adam = read->rule;
+            return update.adam;
         };
+        ops_[j].slot = [read, rule](void* args) { rule(args).value = read->rule.value; };
+        ops_[j].changes = Changes(rule(ops_[j].args.get()));
+      }
       if (step->on.count == 0) ops_.erase(ops_.begin() + static_cast<int64_t>(k));
       ops_.insert(ops_.begin() + static_cast<int64_t>(fused.front()), std::move(options));
       ++k;

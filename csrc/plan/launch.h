@@ -76,9 +76,10 @@ template <class K, template <class> class Args, class T, class F>
 void launch(Args<T> args, const F& slot) {
   slot(args);
   K::run(active_stream(), args);
-  if (observer)
-    Recorder::active()->add(
-        {&kernel_info<K, Args, T>, Op::keep(args), [slot](void* args) { slot(*static_cast<Args<T>*>(args)); }});
+  if (!observer) return;
+  Op op{&kernel_info<K, Args, T>, Op::keep(args), [slot](void* args) { slot(*static_cast<Args<T>*>(args)); }};
+  op.changes = Changes(op.as<K, Args, T>()->changing());
+  Recorder::active()->add(std::move(op));
 }
 
 }  // namespace fnn

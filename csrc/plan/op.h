@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/changing.h"
 #include "core/dtype.h"
 #include "core/stream.h"
 
@@ -54,6 +55,7 @@ struct KernelInfo {
   void (*run)(Stream&, const void* args);
   void (*visit)(void* args, Accesses&);
   double (*flops)(const void* args);
+  int64_t* (*count)(void* args);  // of a check: how many values it looks at, one behind the other
 };
 
 template <class K, template <class> class Args, class T>
@@ -67,16 +69,33 @@ inline constexpr KernelInfo kernel_info{
     [](const void* args) -> double {
       if constexpr (requires(const Args<T>& a) { a.flops(); }) return static_cast<const Args<T>*>(args)->flops();
       return 0;
+    },
+    [](void* args) -> int64_t* {
+      if constexpr (K::is_check) return &static_cast<Args<T>*>(args)->n;
+      return nullptr;
     }};
 
 // Called with the arguments before each replay of a kernel, to read anew what changes from
 // one step to the next: a learning rate, the state of the random generator.
 using Slot = std::function<void(void* args)>;
 
+// What a slot fills in: a Changing.
+struct Changes {
+  void* value = nullptr;
+  const void** on_gpu = nullptr;
+  size_t bytes = 0;
+
+  Changes() = default;
+  template <class T>
+  explicit Changes(Changing<T>& c)
+      : value(&c.value), on_gpu(reinterpret_cast<const void**>(&c.on_gpu)), bytes(sizeof(T)) {}
+};
+
 struct Op {
   const KernelInfo* info;
   std::unique_ptr<std::max_align_t[]> args;
   Slot slot;  // may be empty
+  Changes changes = {};
 
   template <class T>
   static std::unique_ptr<std::max_align_t[]> keep(const T& args) {

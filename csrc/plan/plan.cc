@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <limits>
 
 #include "autograd/tape.h"
 #include "ops/copy/op.h"
+#include "plan/graph.h"
 #include "plan/launch.h"
 
 namespace fnn {
@@ -80,6 +79,7 @@ Plan::Plan(Recorder& recorder, const std::vector<Tensor>& outputs, bool keep_gra
     only_once_ = "a gradient that the step accumulates was made";
   if (only_once_.empty()) {
     lay_out(recorder, outputs);
+    if (!is_cpu(device_)) plan_graphs();
   } else {
     leaves_.clear();
     ops_.clear();
@@ -262,6 +262,15 @@ void Plan::lay_out(Recorder& recorder, const std::vector<Tensor>& outputs) {
   }
 }
 
+// Whether the step may run as CUDA graphs. Not where errors are to show at the kernel they come from.
+void Plan::plan_graphs() {
+  if (backend().blocking()) return;
+  const std::string why = Graphs::obstacle(*this);
+  becomes_graphs_ = why.empty();
+  notes_.push_back(becomes_graphs_ ? "runs as a CUDA graph from its third call on"
+                                   : "kernels are started one by one, without a CUDA graph: " + why);
+}
+
 int64_t Plan::correct() const {
   int64_t count = 0;
   if (correct_) read(*correct_, &count);
@@ -298,111 +307,6 @@ bool Plan::accepts(const std::vector<Tensor>& inputs) const {
     if (!leaf || (leaf->grad ? leaf->grad->storage : nullptr) != entry.before.before) return false;
   }
   return true;
-}
-
-void Plan::run(const std::vector<char*>& slots) {
-  for (const Patch& p : patches_) *p.where = slots[static_cast<size_t>(p.slot)] + p.offset;
-  Stream& stream = active_stream();
-  using Clock = std::chrono::steady_clock;
-  for (size_t k = 0; k < ops_.size(); ++k) {
-    const Op& op = ops_[k];
-    const auto start = profiling_ ? Clock::now() : Clock::time_point();
-    if (op.slot) op.slot(op.args.get());
-    op.info->run(stream, op.args.get());
-    if (profiling_ && !is_cpu(device_)) synchronize(stream);
-    if (profiling_) seconds_[k] = std::min(seconds_[k], std::chrono::duration<double>(Clock::now() - start).count());
-  }
-  for (const auto& storage : written_) ++storage->version;
-}
-
-void Plan::profile(const std::vector<Tensor>& inputs, int repeats) {
-  seconds_.assign(ops_.size(), std::numeric_limits<double>::infinity());
-  profiling_ = true;
-  for (int i = 0; i < repeats; ++i) replay(inputs);
-  profiling_ = false;
-}
-
-std::vector<Tensor> Plan::replay(const std::vector<Tensor>& inputs) {
-  check<RuntimeError>(!busy_, "compile", "the step is already running in another thread");
-  busy_ = true;
-  struct Release {
-    bool& busy;
-    ~Release() { busy = false; }
-  } release{busy_};
-  const DeviceGuard guard(device_);
-  std::vector<char*> slots;
-  for (const Tensor& x : inputs) slots.push_back(static_cast<char*>(x->raw()));
-  std::vector<std::shared_ptr<Storage>> fresh;
-  for (const size_t bytes : output_bytes_) {
-    fresh.push_back(new_storage(bytes));
-    slots.push_back(static_cast<char*>(fresh.back()->data.get()));
-  }
-  run(slots);
-  for (const Leaf& entry : leaves_)
-    if (const Tensor leaf = entry.stays ? nullptr : entry.before.leaf.lock(); leaf && leaf->grad != entry.after)
-      leaf->grad = entry.after;
-
-  std::vector<Tensor> results;
-  for (const Output& y : outputs_) {
-    results.push_back(y.copied ? clone(y.like) : alias(y.like));
-    Tensor& result = results.back();
-    if (y.slot < 0) continue;
-    const auto slot = static_cast<size_t>(y.slot);
-    if (slot < inputs.size()) {
-      result->storage = inputs[slot]->storage;
-      result->offset += inputs[slot]->offset;
-    } else {
-      result->storage = fresh[slot - inputs.size()];
-    }
-  }
-  return results;
-}
-
-EpochResult Plan::run_epoch(const std::vector<Tensor>& data, const int64_t* order, int64_t rows, int64_t batch,
-                            const AfterStep& after, const std::function<void()>& breathe) {
-  using Clock = std::chrono::steady_clock;
-  constexpr auto kBreath = std::chrono::milliseconds(20);
-  EpochResult result;
-  const DeviceGuard guard(device_);
-  std::vector<Tensor> batches;
-  std::vector<int64_t> row_bytes;
-  for (const Tensor& x : data) {
-    Dims shape = x->shape;
-    shape[0] = batch;
-    batches.push_back(order ? empty_strided(shape, x->strides, x->dtype) : alias(x, shape, x->strides, x->offset));
-    row_bytes.push_back(x->shape[0] > 0 ? x->numel() / x->shape[0] * static_cast<int64_t>(itemsize(x->dtype)) : 0);
-  }
-  auto last_breath = Clock::now();
-  for (int64_t at = 0; at + batch <= rows; at += batch) {
-    for (size_t i = 0; i < data.size(); ++i) {
-      if (!order) {
-        batches[i]->offset = data[i]->offset + at * data[i]->strides[0];
-        continue;
-      }
-      const GatherRowsArgs<u8> gather{data[i]->data<u8>(), order + at, batches[i]->data<u8>(),
-                                      data[i]->shape[0],   batch,      row_bytes[i]};
-      kernel::gather_rows::run(active_stream(), gather);
-    }
-    if (!accepts(batches)) break;
-    const std::vector<Tensor> outputs = replay(batches);
-    check<TypeError>(!outputs.empty() && is_floating(outputs[0]->dtype) && outputs[0]->numel() == 1, "run_epoch",
-                     "the step must return its loss, a tensor of one element");
-    const Tensor& loss = outputs[0];
-    const double value = visit_floating("run_epoch", "loss", loss->dtype, [&]<class T>() -> double {
-      T number;
-      read(*loss, &number);
-      return number;
-    });
-    result.loss += value * static_cast<double>(batch);
-    result.correct += correct();
-    if (after) after(result.steps, value);
-    ++result.steps;
-    if (const auto now = Clock::now(); now - last_breath > kBreath) {
-      breathe();
-      last_breath = Clock::now();
-    }
-  }
-  return result;
 }
 
 std::vector<PlanRow> Plan::rows() const {

@@ -27,6 +27,7 @@ class Plan {
   // What the recorder saw, ending in `outputs`. With keep_grads the leaves have their
   // gradients after every replay, else the plan is free to do without.
   Plan(Recorder& recorder, const std::vector<Tensor>& outputs, bool keep_grads);
+  ~Plan();
   Plan(const Plan&) = delete;
 
   // Makes the outputs of the recorded step what a replay's are: of arguments they are views.
@@ -76,7 +77,12 @@ class Plan {
   bool take_leaves(Recorder&, bool keep_grads);
   void lay_out(Recorder&, const std::vector<Tensor>& outputs);
   void count_correct();
+  void plan_graphs();
+  void patch(const std::vector<char*>& slots);
   void run(const std::vector<char*>& slots);
+  void settle();
+  void enter_stream();
+  bool as_graphs();
 
   std::vector<Op> ops_;
   std::vector<double> seconds_;  // by op, once profiled
@@ -96,6 +102,12 @@ class Plan {
   uint64_t version_;
   bool grad_enabled_, busy_ = false;
   Tensor correct_;  // (), int64
+
+  // On a GPU: once the kernels have run they become graphs, where that can be.
+  class Graphs;
+  bool becomes_graphs_ = false, has_run_ = false;
+  std::unique_ptr<Graphs> graphs_;
+  const Stream* stream_ = nullptr;  // that it ran on last
 };
 
 // Ends the life of all plans: something that they took for granted has changed.

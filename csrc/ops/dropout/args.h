@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/changing.h"
 #include "core/inline.h"
 #include "core/philox.h"
 
@@ -14,7 +15,7 @@ struct DropoutArgs {
   const T* x;  // (n)
   T* y;        // (n)
   int64_t n;
-  PhiloxKey key;
+  Changing<PhiloxKey> key;
   double p;
 
   FNN_INLINE T scale() const { return p < 1 ? T(1 / (1 - p)) : T(0); }
@@ -26,6 +27,7 @@ struct DropoutArgs {
     v.in(x, n);
     v.out(y, n);
   }
+  auto& changing() { return key; }
 };
 
 }  // namespace fnn

@@ -16,7 +16,7 @@ Tensor apply_mask(const Tensor& x, double p, const SharedKey& key, bool draw) {
     launch<kernel::dropout>(DropoutArgs<T>{x->data<T>(), y->data<T>(), x->numel(), {}, p},
                             [key, draw](DropoutArgs<T>& a) {
                               if (draw) *key = reserve_random(a.n);
-                              a.key = *key;
+                              a.key.value = *key;
                             });
   });
   return y;

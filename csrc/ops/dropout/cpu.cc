@@ -8,7 +8,7 @@ template <class T>
 void dropout(Stream& s, const DropoutArgs<T>& a) {
   const uint32_t threshold = a.threshold();
   const Vec<T> factor(a.scale()), zero(0);
-  for_each_word(s, a.n, a.key, [&](int64_t begin, int64_t end, const uint32_t* words) {
+  for_each_word(s, a.n, a.key.value, [&](int64_t begin, int64_t end, const uint32_t* words) {
     T kept[4 * kPhiloxBlocks];
     for (int i = 0; i < 4 * kPhiloxBlocks; ++i) kept[i] = static_cast<T>((words[i] >> 8) >= threshold);
     const T* x = a.x + begin;

@@ -43,8 +43,8 @@ constexpr int64_t kFusedRows = 3072 / static_cast<int64_t>(sizeof(T));  // the l
 template <class T>
 struct FusedUpdate {
   FusedRule kind;
-  SgdRule<T> sgd;
-  AdamRule<T> adam;
+  Changing<SgdRule<T>> sgd;
+  Changing<AdamRule<T>> adam;
   T *w, *b;                    // the parameters themselves; b is null without db
   T *w_state[3], *b_state[3];  // laid out as they are, or null
 };

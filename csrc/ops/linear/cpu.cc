@@ -53,14 +53,14 @@ FNN_INLINE void apply_rule(const Rule rule, const Piece<T>& grad, T* p, T* const
 template <class T>
 FNN_INLINE void apply_update(const FusedUpdate<T>& u, const Piece<T>& grad, T* p, T* const* state, int64_t first,
                              int64_t ld) {
-  if (u.kind == FusedRule::adam) return apply_rule(u.adam, grad, p, state, first, ld);
-  apply_rule(u.sgd, grad, p, state, first, ld);
+  if (u.kind == FusedRule::adam) return apply_rule(u.adam.value, grad, p, state, first, ld);
+  apply_rule(u.sgd.value, grad, p, state, first, ld);
 }
 
 // p -= lr g and nothing else: the register tile does that itself.
 template <class T>
 FNN_INLINE bool plain_descent(const FusedUpdate<T>& u) {
-  return u.kind == FusedRule::sgd && !u.w_state[0] && u.sgd.weight_decay == T(0) && !u.sgd.maximize;
+  return u.kind == FusedRule::sgd && !u.w_state[0] && u.sgd.value.weight_decay == T(0) && !u.sgd.value.maximize;
 }
 
 template <class T>
@@ -127,7 +127,7 @@ void linear_bwd(Stream& s, const LinearBwdArgs<T>& a) {
   static_assert(kFusedRows<T> <= kOnePass<T>);
   if (plain_descent(a.update)) {
     product.c = a.update.w;
-    product.descent = &a.update.sgd.lr;
+    product.descent = &a.update.sgd.value.lr;
     return gemm(s, product, [](const Piece<T>&) {});
   }
   gemm(s, product, [&](const Piece<T>& dw) {

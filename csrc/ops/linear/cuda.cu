@@ -35,8 +35,8 @@ struct Bias {
   __device__ void operator()(int64_t i, const Sum<T>& sum) const {
     db[i] = sum.total;
     if (!update.b) return;
-    if (update.kind == FusedRule::sgd) step(update.sgd, i, sum.total);
-    if (update.kind == FusedRule::adam) step(update.adam, i, sum.total);
+    if (update.kind == FusedRule::sgd) step(update.sgd.get(), i, sum.total);
+    if (update.kind == FusedRule::adam) step(update.adam.get(), i, sum.total);
   }
   template <class Rule>
   __device__ void step(const Rule& rule, int64_t i, T sum) const {

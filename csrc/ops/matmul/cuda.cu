@@ -58,9 +58,9 @@ struct FinishPiece {
     else if (d.has_slope)
       activate(c, {nullptr, nullptr, d.xz, d.y, n}, d.slope_of);
     else if (u.kind == FusedRule::sgd)
-      step(c, u.sgd, u.w, u.w_state[0], u.w_state[1], u.w_state[2], n);
+      step(c, u.sgd.get(), u.w, u.w_state[0], u.w_state[1], u.w_state[2], n);
     else if (u.kind == FusedRule::adam)
-      step(c, u.adam, u.w, u.w_state[0], u.w_state[1], u.w_state[2], n);
+      step(c, u.adam.get(), u.w, u.w_state[0], u.w_state[1], u.w_state[2], n);
     else
       for_packs<N>(c, [&](int64_t row, int64_t col, int count, Vec<T> v) {
         if (d.bias) v += PackAt<N>{col, count}.load(d.bias);

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "core/changing.h"
+
 namespace fnn {
 
 constexpr int kUpdateTensors = 16;  // parameters that one call updates
@@ -77,12 +79,13 @@ struct AdadeltaRule {
 template <class T, template <class> class Rule>
 struct UpdateArgs {
   Parameters<T, Rule<T>::kState> on;
-  Rule<T> rule;
+  Changing<Rule<T>> rule;
 
   template <class V>
   void visit(V& v) {
     on.visit(v);
   }
+  auto& changing() { return rule; }
 };
 
 template <class T>

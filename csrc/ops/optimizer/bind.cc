@@ -62,7 +62,7 @@ void update(const char* op, const Tensors& params, const Tensors& grads, const s
       if (args.on.count == 0) return;
       launch<K>(args, [fill, hyper, first](Args<T>& a) {
         if (first) ++hyper->step;
-        fill(a.rule, *hyper);
+        fill(a.rule.value, *hyper);
       });
       args.on.count = 0;
       first = false;

@@ -7,7 +7,7 @@ namespace fnn::FNN_ISA {
 // All parameters in one pass, as if they lay one behind the other.
 template <class T, class Args>
 void update(Stream& s, const Args& a) {
-  const auto rule = a.rule;  // a copy stays in registers: no store to a parameter can change it
+  const auto rule = a.rule.value;  // a copy stays in registers: no store to a parameter can change it
   int64_t total = 0;
   for (int i = 0; i < a.on.count; ++i) total += a.on.n[i];
   parallel_for(s, total, 16384, [&](int64_t begin, int64_t end) {

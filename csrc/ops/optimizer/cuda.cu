@@ -14,8 +14,10 @@ struct Chunks {
 };
 
 template <class T, class Rule>
-__global__ void __launch_bounds__(kThreads) update_kernel(Parameters<T, Rule::kState> on, Rule rule, Chunks chunks) {
+__global__ void __launch_bounds__(kThreads)
+    update_kernel(Parameters<T, Rule::kState> on, Changing<Rule> changing, Chunks chunks) {
   constexpr int N = Vec<T>::N;
+  const Rule rule = changing.get();
   int i = 0;
   while (blockIdx.x >= chunks.first[i + 1]) ++i;
   T* state[Rule::kState];

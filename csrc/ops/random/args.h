@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/changing.h"
 #include "core/philox.h"
 
 namespace fnn {
@@ -11,13 +12,14 @@ template <class T>
 struct UniformArgs {
   T* x;  // (n)
   int64_t n;
-  PhiloxKey key;
+  Changing<PhiloxKey> key;
   T low, high;
 
   template <class V>
   void visit(V& v) {
     v.out(x, n);
   }
+  auto& changing() { return key; }
 };
 
 // x[i] normal, two a pair of words by Box and Muller's method.
@@ -25,13 +27,14 @@ template <class T>
 struct NormalArgs {
   T* x;  // (n)
   int64_t n;
-  PhiloxKey key;
+  Changing<PhiloxKey> key;
   T mean, std;
 
   template <class V>
   void visit(V& v) {
     v.out(x, n);
   }
+  auto& changing() { return key; }
 };
 
 }  // namespace fnn

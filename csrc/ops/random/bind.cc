@@ -11,7 +11,7 @@ void fill_uniform(const Tensor& x, double low, double high) {
   visit_floating("uniform_", "tensor", x->dtype, [&]<class T>() {
     launch<kernel::random_uniform>(
         UniformArgs<T>{x->data<T>(), x->numel(), {}, static_cast<T>(low), static_cast<T>(high)},
-        [](UniformArgs<T>& a) { a.key = reserve_random(a.n); });
+        [](UniformArgs<T>& a) { a.key.value = reserve_random(a.n); });
   });
 }
 
@@ -19,7 +19,7 @@ void fill_normal(const Tensor& x, double mean, double std) {
   visit_floating("normal_", "tensor", x->dtype, [&]<class T>() {
     launch<kernel::random_normal>(
         NormalArgs<T>{x->data<T>(), x->numel(), {}, static_cast<T>(mean), static_cast<T>(std)},
-        [](NormalArgs<T>& a) { a.key = reserve_random(a.n); });
+        [](NormalArgs<T>& a) { a.key.value = reserve_random(a.n); });
   });
 }
 

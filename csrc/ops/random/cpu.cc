@@ -7,7 +7,7 @@ namespace fnn::FNN_ISA {
 
 template <class T>
 void random_uniform(Stream& s, const UniformArgs<T>& a) {
-  for_each_word(s, a.n, a.key, [&](int64_t begin, int64_t end, const uint32_t* words) {
+  for_each_word(s, a.n, a.key.value, [&](int64_t begin, int64_t end, const uint32_t* words) {
     for (int64_t i = begin; i < end; ++i) {
       const T x = a.low + (a.high - a.low) * T(unit(words[i - begin]));
       a.x[i] = x < a.high ? x : a.low;  // rounding may reach high
@@ -19,7 +19,7 @@ template <class T>
 void random_normal(Stream& s, const NormalArgs<T>& a) {
   constexpr int kPairs = 2 * kPhiloxBlocks, N = Vec<T>::N;
   const Vec<T> mean(a.mean), std(a.std);
-  for_each_word(s, a.n, a.key, [&](int64_t begin, int64_t end, const uint32_t* words) {
+  for_each_word(s, a.n, a.key.value, [&](int64_t begin, int64_t end, const uint32_t* words) {
     T radius[kPairs], quarter[kPairs], out[2 * kPairs];
     for (int i = 0; i < kPairs; ++i) {
       radius[i] = T(1) - T(unit(words[2 * i]));

@@ -1,0 +1,321 @@
+#include "plan/graph.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "plan/launch.h"
+
+namespace fnn {
+namespace {
+
+// Of a graph for epochs: it pays to start several steps at once, as long as they are short.
+constexpr int64_t kMostSteps = 16, kMostKernels = 512;
+
+// On the stream that this thread works on.
+class Event {
+ public:
+  explicit Event(int gpu) : e_(on_gpu("compile", [&](const CudaBackend& b) { return b.make_event(gpu, false); })) {}
+  ~Event() {
+    try {
+      backend().drop_event(e_);
+    } catch (...) {  // of a context that is lost
+    }
+  }
+  void record() const {
+    on_gpu("compile", [&](const CudaBackend& b) { b.record(e_, *gpu_stream); });
+  }
+  void wait() const {
+    on_gpu("compile", [&](const CudaBackend& b) { b.synchronize_event(e_); });
+  }
+
+ private:
+  void* e_;
+};
+
+// The bytes that x reaches over, and those of them that lie before its first element.
+std::pair<int64_t, int64_t> reach(const TensorImpl& x) {
+  int64_t first = 0, last = 0;
+  for (int i = 0; i < x.ndim(); ++i) (x.strides[i] < 0 ? first : last) += (x.shape[i] - 1) * x.strides[i];
+  const auto size = static_cast<int64_t>(itemsize(x.dtype));
+  return {x.numel() == 0 ? 0 : (last - first + 1) * size, x.numel() == 0 ? 0 : -first * size};
+}
+
+}  // namespace
+
+struct Plan::Graphs::Graph {
+  void* const graph;
+
+  explicit Graph(void* made) : graph(made) {}
+  Graph(const Graph&) = delete;
+  ~Graph() {
+    try {
+      backend().drop_graph(graph);
+    } catch (const std::exception&) {  // of a process that was forked, where it means nothing
+    }
+  }
+};
+
+std::string Plan::Graphs::obstacle(const Plan& plan) {
+  constexpr size_t kMost = kStepArrays, kMostBytes = size_t{64} << 20;
+  if (plan.inputs_.size() > kMost || plan.output_bytes_.size() > kMost)
+    return text("the step has more than ", kMost, " arguments or results");
+  size_t bytes = 0;
+  for (const Tensor& x : plan.inputs_) bytes += static_cast<size_t>(reach(*x).first);
+  for (const size_t result : plan.output_bytes_) bytes += result;
+  if (bytes > kMostBytes) return text("it would copy ", bytes, " bytes of arguments and results");
+  for (const Op& op : plan.ops_) {
+    if (!op.info->check) continue;
+    const std::vector<Access> read = op.accesses();
+    const bool argument = std::any_of(plan.patches_.begin(), plan.patches_.end(), [&](const Patch& p) {
+      return !read.empty() && p.where == read[0].pointer && static_cast<size_t>(p.slot) < plan.inputs_.size();
+    });
+    if (!argument && !read.empty())
+      return "values that the step computes are checked on the way; int64 targets are not";
+  }
+  return "";
+}
+
+Plan::Graphs::Graphs(Plan& plan)
+    : plan_(plan),
+      together_(static_cast<int>(
+          std::clamp(kMostKernels / static_cast<int64_t>(plan.ops_.size() + 1), int64_t{1}, kMostSteps))) {
+  for (const Tensor& x : plan.inputs_) {
+    const auto [bytes, before] = reach(*x);
+    const bool rows = x->ndim() > 0 && is_contiguous(*x) && x->shape[0] > 0;
+    const int i = begin_.arrays++;
+    begin_.to[i] = place(static_cast<size_t>(bytes));
+    begin_.rows[i] = rows ? x->shape[0] : 1;
+    begin_.row_bytes[i] = bytes / begin_.rows[i];
+    before_.push_back(before);
+    slots_.push_back(begin_.to[i] + before);
+  }
+  for (const size_t bytes : plan.output_bytes_) {
+    const int i = end_.arrays++;
+    slots_.push_back(place(bytes));
+    end_.from[i] = slots_.back();
+    end_.bytes[i] = static_cast<int64_t>(bytes);
+  }
+  for (Op& op : plan.ops_) {
+    value_offsets_.push_back(begin_.value_bytes);
+    begin_.value_bytes += static_cast<int64_t>(op.changes.bytes + 15) / 16 * 16;
+    if (!op.info->check) continue;
+    for (const Access& a : op.accesses())
+      for (const Patch& p : plan.patches_)
+        if (p.where == a.pointer) checks_.push_back({&op, p, a.bytes});
+  }
+  begin_.values = place(static_cast<size_t>(begin_.value_bytes));
+  state_on_gpu_ = reinterpret_cast<StepState*>(place(sizeof(StepState) + static_cast<size_t>(begin_.value_bytes)));
+  begin_.state = end_.state = state_on_gpu_;
+}
+
+Plan::Graphs::~Graphs() = default;
+
+char* Plan::Graphs::place(size_t bytes) {
+  memory_.push_back(new_storage(bytes));
+  return static_cast<char*>(memory_.back()->data.get());
+}
+
+// --- graphs --------------------------------------------------------------------------------
+
+StepOutcome Plan::Graphs::outcome() const {
+  StepOutcome found{};
+  if (plan_.correct_) found.correct = plan_.correct_->data<i64>();
+  if (plan_.outputs_.empty()) return found;
+  const Output& loss = plan_.outputs_[0];
+  if (!is_floating(loss.like->dtype) || loss.like->numel() != 1) return found;
+  const auto size = static_cast<int64_t>(itemsize(loss.like->dtype));
+  found.loss = loss.slot >= 0 ? slots_[static_cast<size_t>(loss.slot)] + loss.like->offset * size
+                              : static_cast<const char*>(loss.like->raw());
+  found.loss_bytes = static_cast<int>(size);
+  return found;
+}
+
+void Plan::Graphs::queue_steps(Stream& s, int steps) const {
+  for (int i = 0; i < steps; ++i) {
+    StepBegin begin = begin_;
+    begin.number = i;
+    begin.before = outcome();
+    on_gpu("compile", [&](const CudaBackend& b) { b.begin_step(s, begin); });
+    for (const Op& op : plan_.ops_)
+      if (!op.info->check) op.info->run(s, op.args.get());
+  }
+  StepEnd end = end_;
+  end.steps = steps;
+  end.last = outcome();
+  on_gpu("compile", [&](const CudaBackend& b) { b.end_step(s, end); });
+}
+
+const Plan::Graphs::Graph& Plan::Graphs::graph(int steps) {
+  std::unique_ptr<Graph>& found = graphs_[steps];
+  if (found) return *found;
+  plan_.patch(slots_);
+  struct Point {  // the kernels that they record to the GPU's memory
+    std::vector<Op>& ops;
+    Point(std::vector<Op>& ops_, const char* values, const std::vector<int64_t>& offsets) : ops(ops_) {
+      for (size_t k = 0; k < ops.size(); ++k)
+        if (ops[k].changes.bytes > 0) *ops[k].changes.on_gpu = values + offsets[k];
+    }
+    ~Point() {
+      for (Op& op : ops)
+        if (op.changes.bytes > 0) *op.changes.on_gpu = nullptr;
+    }
+  } point(plan_.ops_, begin_.values, value_offsets_);
+  found = on_gpu("compile", [&](const CudaBackend& b) {
+    return std::make_unique<Graph>(b.make_graph(plan_.device_.gpu, [&](Stream& s) { queue_steps(s, steps); }));
+  });
+  return *found;
+}
+
+void Plan::Graphs::launch(int64_t steps) {
+  const Stream& stream = active_stream();
+  for (int64_t left = steps; left > 0;) {
+    const int at_once = left >= together_ ? together_ : 1;
+    const Graph& g = graph(at_once);
+    on_gpu("compile", [&](const CudaBackend& b) { b.launch_graph(g.graph, stream); });
+    left -= at_once;
+  }
+}
+
+// --- what they are told ----------------------------------------------------------------------
+
+// Lets the slots say what the next step's values are.
+void Plan::Graphs::take_values(char* to) {
+  for (size_t k = 0; k < plan_.ops_.size(); ++k) {
+    const Op& op = plan_.ops_[k];
+    if (op.slot) op.slot(op.args.get());
+    if (op.changes.bytes > 0) std::memcpy(to + value_offsets_[k], op.changes.value, op.changes.bytes);
+  }
+}
+
+void Plan::Graphs::check_values(const std::vector<char*>& slots) {
+  for (const Check& check : checks_) {
+    *check.at.where = slots[static_cast<size_t>(check.at.slot)] + check.at.offset;
+    check.op->info->run(active_stream(), check.op->args.get());
+  }
+}
+
+// Of the next `steps` steps.
+void Plan::Graphs::check_values(const std::vector<const char*>& data, const int64_t* order, int64_t rows, int64_t steps,
+                                int64_t batch) {
+  for (const Check& check : checks_) {
+    const auto slot = static_cast<size_t>(check.at.slot);
+    const int64_t row_bytes = begin_.row_bytes[slot], step_bytes = batch * row_bytes;
+    const char* first = data[slot];
+    std::shared_ptr<Storage> gathered;
+    if (order) {
+      gathered = new_storage(static_cast<size_t>(steps * step_bytes));
+      auto* to = static_cast<u8*>(gathered->data.get());
+      kernel::gather_rows::run(active_stream(), GatherRowsArgs<u8>{reinterpret_cast<const u8*>(first), order, to, rows,
+                                                                   steps * batch, row_bytes});
+      first = reinterpret_cast<const char*>(to);
+    }
+    const bool whole = check.bytes == step_bytes;
+    int64_t& count = *check.op->info->count(check.op->args.get());
+    const int64_t of_step = count;
+    if (whole) count *= steps;
+    for (int64_t i = 0; i < (whole ? 1 : steps); ++i) {
+      *check.at.where = const_cast<char*>(first) + i * step_bytes + check.at.offset;
+      try {
+        check.op->info->run(active_stream(), check.op->args.get());
+      } catch (...) {
+        count = of_step;
+        throw;
+      }
+    }
+    count = of_step;
+  }
+}
+
+void Plan::Graphs::run(const std::vector<char*>& slots) {
+  check_values(slots);
+  const auto inputs = static_cast<size_t>(begin_.arrays);
+  std::vector<char> told(sizeof(StepState) + static_cast<size_t>(begin_.value_bytes));
+  StepState state{};
+  for (size_t i = 0; i < inputs; ++i) state.data[i] = slots[i] - before_[i];
+  for (size_t i = inputs; i < slots.size(); ++i) state.results[i - inputs] = slots[i];
+  state.values = reinterpret_cast<const char*>(state_on_gpu_ + 1);
+  graph(1);  // before anything has changed
+  std::memcpy(told.data(), &state, sizeof state);
+  take_values(told.data() + sizeof state);
+  upload(state_on_gpu_, told.data(), told.size());
+  launch(1);
+}
+
+EpochResult Plan::Graphs::run_epoch(const std::vector<Tensor>& data, const int64_t* order, int64_t rows, int64_t batch,
+                                    const AfterStep& after, const std::function<void()>& breathe) {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kBreath = std::chrono::milliseconds(20);
+  const int64_t steps = rows / batch;
+  const StepOutcome of = outcome();
+  std::vector<Tensor> like;  // a step's arguments
+  std::vector<const char*> first;
+  for (const Tensor& x : data) {
+    Dims shape = x->shape;
+    shape[0] = batch;
+    like.push_back(alias(x, shape, x->strides, x->offset));
+    first.push_back(static_cast<const char*>(x->raw()));
+  }
+  const auto loss_bytes = static_cast<size_t>(of.loss_bytes);
+  const auto losses = new_storage(static_cast<size_t>(steps) * loss_bytes);
+  const auto correct = new_storage(of.correct ? static_cast<size_t>(steps) * sizeof(int64_t) : 0);
+  const auto loss_at = [&](int64_t step) { return static_cast<char*>(losses->data.get()) + step * of.loss_bytes; };
+  const auto number = [&](const char* x) {
+    double wide;
+    float narrow;
+    if (of.loss_bytes == sizeof wide) return std::memcpy(&wide, x, sizeof wide), wide;
+    return std::memcpy(&narrow, x, sizeof narrow), static_cast<double>(narrow);
+  };
+
+  // The CPU is up to two chunks ahead: long ones where steps are short.
+  EpochResult result;
+  int64_t chunk = after ? 1 : together_;
+  const Event chunk_done(plan_.device_.gpu);
+  std::shared_ptr<Storage> values;
+  std::vector<char> told;
+  while (result.steps < steps && plan_.accepts(like)) {
+    const int64_t done = result.steps, count = std::min(chunk, steps - done);
+    const int64_t* rest = order ? order + done * batch : nullptr;
+    std::vector<const char*> at = first;
+    for (size_t i = 0; i < at.size() && !order; ++i) at[i] += done * batch * begin_.row_bytes[i];
+    check_values(at, rest, data[0]->shape[0], count, batch);
+    graph(1), graph(count >= together_ ? together_ : 1);  // before anything has changed
+
+    const auto bytes = static_cast<size_t>(count * begin_.value_bytes);
+    told.resize(bytes);
+    for (int64_t i = 0; i < count; ++i) take_values(told.data() + i * begin_.value_bytes);
+    if (!values || values->bytes < bytes) values = new_storage(bytes);
+    StepState state{};
+    std::copy(at.begin(), at.end(), state.data);
+    state.order = rest;
+    state.values = static_cast<const char*>(values->data.get());
+    state.losses = loss_at(done);
+    if (of.correct) state.correct = static_cast<int64_t*>(correct->data.get()) + done;
+    upload(values->data.get(), told.data(), bytes);
+    upload(state_on_gpu_, &state, sizeof state);
+    launch(count);
+    plan_.settle();
+    result.steps += count;
+    if (after) {
+      char loss[sizeof(double)];
+      download(loss, loss_at(done), loss_bytes);
+      after(done, number(loss));
+    }
+    const auto before = Clock::now();
+    if (done > 0) chunk_done.wait();
+    chunk_done.record();
+    breathe();
+    if (!after) chunk = Clock::now() - before < kBreath ? std::min<int64_t>(2 * chunk, 1024) : together_;
+  }
+
+  std::vector<char> kept(static_cast<size_t>(result.steps) * loss_bytes);
+  std::vector<int64_t> right(of.correct ? static_cast<size_t>(result.steps) : 0);
+  if (!kept.empty()) download(kept.data(), losses->data.get(), kept.size());
+  if (!right.empty()) download(right.data(), correct->data.get(), right.size() * sizeof(int64_t));
+  for (int64_t i = 0; i < result.steps; ++i)
+    result.loss += number(kept.data() + i * of.loss_bytes) * static_cast<double>(batch);
+  for (const int64_t n : right) result.correct += n;
+  return result;
+}
+
+}  // namespace fnn
