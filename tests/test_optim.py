@@ -276,6 +276,17 @@ def test_mixed_dtypes_in_one_group():
         assert_close(values([p])[0], w - 0.5 * g, p.dtype)
 
 
+def test_more_parameters_than_one_launch_takes():
+    together, alone = (made([(i * i % 2500 + 1,) for i in range(70)], fn.float32) for _ in range(2))
+    for group in ([together], [[p] for p in alone]):
+        rng = np.random.default_rng(4)
+        for params in group:
+            give_grads(params, rng)
+            opt = optim.Adam(params, lr=0.1)
+            opt.step()
+    assert all(np.array_equal(a, b) for a, b in zip(values(together), values(alone), strict=True))
+
+
 def test_zero_grad():
     params = made([(3,), (2,)], fn.float32)
     opt = optim.SGD(params)

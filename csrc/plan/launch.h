@@ -73,7 +73,7 @@ void launch(const Args<T>& args) {
 
 // `slot(args)` fills in what changes from step to step, now and before every replay.
 template <class K, template <class> class Args, class T, class F>
-void launch(Args<T> args, const F& slot) {
+void launch(Args<T>&& args, const F& slot) {
   slot(args);
   K::run(active_stream(), args);
   if (!observer) return;

@@ -6,7 +6,7 @@
 
 namespace fnn {
 
-constexpr int kUpdateTensors = 16;  // parameters that one call updates
+constexpr int kUpdateTensors = 64;  // parameters that one call updates, a power of two
 
 // Parameters, their gradients and State tensors a parameter, which all lie in memory alike.
 template <class T, int State>

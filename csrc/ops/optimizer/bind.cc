@@ -56,11 +56,13 @@ void update(const char* op, const Tensors& params, const Tensors& grads, const s
 
   bool first = true;
   const auto update_all = [&]<class T>() {
-    Args<T> args{};
+    Args<T> args;  // of which only the parameters that there are get written
+    args.on.count = 0;
+    args.rule = {};
     Tensors held;  // gradients that had to be copied
     const auto flush = [&] {
       if (args.on.count == 0) return;
-      launch<K>(args, [fill, hyper, first](Args<T>& a) {
+      launch<K>(std::move(args), [fill, hyper, first](Args<T>& a) {
         if (first) ++hyper->step;
         fill(a.rule.value, *hyper);
       });

@@ -19,7 +19,8 @@ __global__ void __launch_bounds__(kThreads)
   constexpr int N = Vec<T>::N;
   const Rule rule = changing.get();
   int i = 0;
-  while (blockIdx.x >= chunks.first[i + 1]) ++i;
+  for (int half = kUpdateTensors / 2; half > 0; half /= 2)
+    if (blockIdx.x >= chunks.first[i + half]) i += half;
   T* state[Rule::kState];
   for (int k = 0; k < Rule::kState; ++k) state[k] = on.state[i][k];
   T* const p = on.p[i];
