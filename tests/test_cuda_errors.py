@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from cuda_run import NEEDS_EMULATION, NEEDS_GPU, error_of, run
 
 pytestmark = NEEDS_GPU
@@ -46,6 +47,64 @@ def test_blocking_names_the_operation() -> None:
         x.relu()
     """
     assert "[unary_fwd] CUDA failed" in error_of(program, FASTNN_CUDA_BLOCKING=1)
+
+
+@NEEDS_EMULATION
+@pytest.mark.parametrize(
+    "meets",
+    [
+        "y.cpu()",
+        "y.sum().item()",
+        "y * 2",
+        "fn.zeros(3, device='cuda')",
+        "fn.cuda.synchronize()",
+        "fn.cuda.current_stream().synchronize()",
+        "fn.cuda.Event().record()",
+        "step(x)",
+        "step.run_epoch(x, None, 1)",
+    ],
+)
+def test_an_error_of_a_kernel_is_met_by_what_comes_next(meets: str) -> None:
+    program = f"""
+        import os
+        x = fn.ones(3, device="cuda")
+        step = fn.compile(lambda x: (x * 2).sum())
+        for _ in range(3):
+            step.run_epoch(x, None, 1)
+        os.environ["FASTNN_CUDA_FAULT"] = "UnaryFwdArgs"
+        y = x.relu()  # returns before its kernel is known to have failed
+        {meets}
+    """
+    found = error_of(program)
+    assert found.startswith("RuntimeError [")
+    assert "an illegal memory access was encountered" in found
+
+
+@NEEDS_EMULATION
+def test_blocking_names_the_kernel_that_failed() -> None:
+    program = """
+        import os
+        x = fn.ones(3, device="cuda")
+        os.environ["FASTNN_CUDA_FAULT"] = "UnaryFwdArgs"
+        x * 2
+        x.relu()
+    """
+    found = error_of(program, FASTNN_CUDA_BLOCKING=1)
+    assert "[unary_fwd] CUDA failed while running it" in found
+
+
+@NEEDS_EMULATION
+def test_an_error_inside_a_graph() -> None:
+    program = """
+        import os
+        x = fn.ones(3, device="cuda")
+        step = fn.compile(lambda x: (x.relu() * 2).sum())
+        for _ in range(3):
+            step.run_epoch(x, None, 1)
+        os.environ["FASTNN_CUDA_FAULT"] = "UnaryFwdArgs"
+        step.run_epoch(x, None, 1)
+    """
+    assert "an illegal memory access was encountered" in error_of(program)
 
 
 def test_a_forked_child_is_told_what_to_do() -> None:

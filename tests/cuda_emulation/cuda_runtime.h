@@ -6,6 +6,7 @@
 //   FASTNN_CUDA_MEMORY      bytes of memory that each has (1 GiB)
 //   FASTNN_CUDA_CAPABILITY  compute capability (80)
 //   FASTNN_CUDA_LOST        if set, calls fail as after an illegal address
+//   FASTNN_CUDA_FAULT       part of a kernel's name or parameters: calls fail so once it has run
 //   FASTNN_CUDA_PROTECT     1: the CPU may not touch the memory of devices (memory.cc); read once
 #pragma once
 
