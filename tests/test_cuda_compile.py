@@ -108,7 +108,7 @@ def test_what_a_step_on_a_gpu_cannot_do() -> None:
     here = fn.compile(lambda x: (x * 1).sum())
     here(fn.ones(2, 3, device="cpu"))
     with pytest.raises(ValueError, match="the step was recorded on cpu; got data on cuda:0"):
-        here._last.run_epoch([fn.ones(4, 3, device="cuda")], None, 4, 2, 0, None)
+        here._last.run_epoch([fn.ones(4, 3, device="cuda")], None, 4, 2, 0, None, None)
 
 
 def test_constants_and_profile() -> None:

@@ -144,6 +144,71 @@ def test_what_on_step_changes_is_seen_by_the_next() -> None:
         assert b == pytest.approx(a, rel=1e-4, abs=1e-6)
 
 
+def test_on_step_may_call_the_step() -> None:
+    x, y = examples(3 * 6, 4)
+    results = []
+    for device in ("cpu", "cuda"):
+        fn.manual_seed(1)
+        model = mlp().to(device)
+        step = fn.compile(training_step(model, optim.SGD(model.parameters(), lr=0.5)))
+        a, b = x.to(device), y.to(device)
+        for _ in range(2):
+            step.run_epoch(a, b, 3, seed=0, on_step=lambda i, loss: step(a[:3], b[:3]))
+        results.append([v for p in model.parameters() for v in p.cpu().flatten().tolist()])
+    assert results[1] == pytest.approx(results[0], rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_before_step_comes_before_each(momentum: float) -> None:
+    x, y = examples(3 * STEPS + 1, 4)
+    results = []
+    for compiled in (False, True):
+        fn.manual_seed(1)
+        model = mlp()
+        opt = optim.SGD(model.parameters(), lr=0.5, momentum=momentum)
+        numbers: list[int] = []
+
+        def before(i: int, opt: Any = opt, numbers: Any = numbers) -> None:
+            numbers.append(i)
+            opt.param_groups[0]["lr"] = 1 / (i + 2)
+
+        step = training_step(model, opt)
+        if compiled:
+            for _ in range(2):
+                fn.compile(step).run_epoch(x, y, 3, shuffle=False, before_step=before)
+        else:
+            for _ in range(2):
+                for i in range(STEPS + 1):
+                    before(i)
+                    step(x[3 * i : 3 * i + 3], y[3 * i : 3 * i + 3])
+        results.append((numbers, everything(model, opt)))
+    assert results[0] == results[1]
+    assert results[0][0] == 2 * list(range(STEPS + 1))
+
+
+def test_what_before_step_raises_ends_the_epoch_there() -> None:
+    x, y = examples(3 * STEPS, 4)
+    results = []
+    for end in (21, None):
+        fn.manual_seed(1)
+        model = mlp()
+        opt = optim.Adam(model.parameters(), lr=0.1)
+        step = fn.compile(training_step(model, opt))
+        step.run_epoch(x, y, 3, seed=1)
+
+        def stop(i: int, end: int | None = end) -> None:
+            if i == end:
+                raise KeyError("enough")
+
+        if end:
+            with pytest.raises(KeyError, match="enough"):
+                step.run_epoch(x, y, 3, shuffle=False, before_step=stop)
+        else:
+            step.run_epoch(x[:63], y[:63], 3, shuffle=False)
+        results.append(everything(model, opt))
+    assert results[0] == results[1]
+
+
 def test_what_on_step_raises_ends_the_epoch() -> None:
     x, y = examples(3 * 8, 4)
     model = mlp()

@@ -319,6 +319,30 @@ def test_changes_during_an_epoch(name: str):
     assert not [path for path in eager if compiled[path] != eager[path]]
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_before_step_comes_before_each(shuffle: bool):
+    results = []
+    for by_hand in (False, True):
+        fn.manual_seed(3)
+        model = mlp()
+        opt = optim.SGD(model.parameters(), lr=0.1)
+        numbers: list[int] = []
+
+        def before(i, opt=opt, numbers=numbers):
+            numbers.append(i)
+            opt.param_groups[0]["lr"] = 1 / (i + 2)
+
+        step = training_step(model, opt)
+        if by_hand:
+            for i, (x, y) in enumerate(DataLoader((X, Y), 8, shuffle, seed=4)):
+                before(i)
+                step(x, y)
+        else:
+            fn.compile(step).run_epoch(X, Y, 8, shuffle, 4, before_step=before)
+        results.append((numbers, dict(flat(model.state_dict()))))
+    assert results[0] == results[1]
+
+
 def test_on_step_may_call_the_step_itself():
     def run(step):
         step.run_epoch(X, Y, 8, shuffle=False, on_step=lambda i, loss: step(X[:8], Y[:8]))

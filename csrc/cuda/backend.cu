@@ -222,6 +222,7 @@ class Backend final : public CudaBackend {
       Stream& s;
       ~Give() { backend.give_stream(s); }
     } give{*this, s};
+    load_step_kernels();
     return cuda::make_graph(s, queue);
   }
   void launch_graph(void* graph, const Stream& s) const override { cuda::launch_graph(graph, s); }

@@ -47,6 +47,7 @@ void download(const Stream& s, void* to, const void* from, size_t bytes);
 void* make_graph(Stream& s, const std::function<void(Stream&)>& queue);
 void launch_graph(void* graph, const Stream& s);
 void drop_graph(void* graph) noexcept;
+void load_step_kernels();
 void begin_step(Stream& s, const StepBegin& b);
 void end_step(Stream& s, const StepEnd& e);
 

@@ -64,6 +64,13 @@ unsigned blocks_to_copy(int64_t bytes) { return bytes > 0 ? blocks_for(div_up(by
 
 }  // namespace
 
+// CUDA loads kernels when they are first used, and would rather not while a graph is recorded.
+void load_step_kernels() {
+  cudaFuncAttributes attributes;
+  check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&begin_step_kernel)), "loading kernels");
+  check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&end_step_kernel)), "loading kernels");
+}
+
 void begin_step(Stream& s, const StepBegin& b) {
   int64_t bytes = 0;
   for (int i = 0; i < b.arrays; ++i) bytes += b.rows[i] * b.row_bytes[i];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <optional>
 
 #include "plan/launch.h"
 
@@ -243,7 +244,7 @@ void Plan::Graphs::run(const std::vector<char*>& slots) {
 }
 
 EpochResult Plan::Graphs::run_epoch(const std::vector<Tensor>& data, const int64_t* order, int64_t rows, int64_t batch,
-                                    const AfterStep& after, const std::function<void()>& breathe) {
+                                    const Hooks& hooks) {
   using Clock = std::chrono::steady_clock;
   constexpr auto kBreath = std::chrono::milliseconds(20);
   const int64_t steps = rows / batch;
@@ -269,21 +270,33 @@ EpochResult Plan::Graphs::run_epoch(const std::vector<Tensor>& data, const int64
 
   // The CPU is up to two chunks ahead: long ones where steps are short.
   EpochResult result;
-  int64_t chunk = after ? 1 : together_;
+  int64_t chunk = hooks.after ? 1 : together_;
   const Event chunk_done(plan_.device_.gpu);
   std::shared_ptr<Storage> values;
   std::vector<char> told;
   while (result.steps < steps && plan_.accepts(like)) {
-    const int64_t done = result.steps, count = std::min(chunk, steps - done);
+    const int64_t done = result.steps;
+    int64_t count = std::min(chunk, steps - done);
     const int64_t* rest = order ? order + done * batch : nullptr;
     std::vector<const char*> at = first;
     for (size_t i = 0; i < at.size() && !order; ++i) at[i] += done * batch * begin_.row_bytes[i];
+    std::optional<Turn> turn(std::in_place, plan_);
     check_values(at, rest, data[0]->shape[0], count, batch);
     graph(1), graph(count >= together_ ? together_ : 1);  // before anything has changed
 
     const auto bytes = static_cast<size_t>(count * begin_.value_bytes);
+    std::exception_ptr raised;  // by `before`: what it was called for until then is done
     told.resize(bytes);
-    for (int64_t i = 0; i < count; ++i) take_values(told.data() + i * begin_.value_bytes);
+    for (int64_t i = 0; i < count; ++i) {
+      try {
+        if (hooks.before) hooks.before(done + i);
+      } catch (...) {
+        raised = std::current_exception();
+        count = i;
+        break;
+      }
+      take_values(told.data() + i * begin_.value_bytes);
+    }
     if (!values || values->bytes < bytes) values = new_storage(bytes);
     StepState state{};
     std::copy(at.begin(), at.end(), state.data);
@@ -295,17 +308,19 @@ EpochResult Plan::Graphs::run_epoch(const std::vector<Tensor>& data, const int64
     upload(state_on_gpu_, &state, sizeof state);
     launch(count);
     plan_.settle();
+    if (raised) std::rethrow_exception(raised);
+    turn.reset();
     result.steps += count;
-    if (after) {
+    if (hooks.after) {
       char loss[sizeof(double)];
       download(loss, loss_at(done), loss_bytes);
-      after(done, number(loss));
+      hooks.after(done, number(loss));
     }
     const auto before = Clock::now();
     if (done > 0) chunk_done.wait();
     chunk_done.record();
-    breathe();
-    if (!after) chunk = Clock::now() - before < kBreath ? std::min<int64_t>(2 * chunk, 1024) : together_;
+    hooks.breathe();
+    if (!hooks.after) chunk = Clock::now() - before < kBreath ? std::min<int64_t>(2 * chunk, 1024) : together_;
   }
 
   std::vector<char> kept(static_cast<size_t>(result.steps) * loss_bytes);

@@ -21,7 +21,7 @@ class Plan::Graphs {
   void run(const std::vector<char*>& slots);
   // As Plan::run_epoch; only `data` of the plan's arguments' own shapes and strides but for the rows.
   EpochResult run_epoch(const std::vector<Tensor>& data, const int64_t* order, int64_t rows, int64_t batch,
-                        const AfterStep& after, const std::function<void()>& breathe);
+                        const Hooks& hooks);
   // What the work of other streams must not be given while it may be in use.
   const std::vector<std::shared_ptr<Storage>>& memory() const { return memory_; }
 

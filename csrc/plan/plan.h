@@ -39,12 +39,16 @@ class Plan {
   // Replays that time every kernel; rows() has the shortest times then.
   void profile(const std::vector<Tensor>& inputs, int repeats);
 
+  // What is called in an epoch; each may throw to end it, and all but `breathe` may be empty.
+  struct Hooks {
+    std::function<void(int64_t step)> before;  // the values that change are read; a GPU is many steps behind
+    std::function<void(int64_t step, double loss)> after;
+    std::function<void()> breathe;  // now and then
+  };
   // A replay for every whole batch of data[i] (rows, ...), its rows in the given order, or
-  // as they lie when `order` is null, for as long as accepts() says so. after(step, loss)
-  // may throw to end the epoch; so may `breathe`, which is called now and then.
-  using AfterStep = std::function<void(int64_t, double)>;
+  // as they lie when `order` is null, for as long as accepts() says so.
   EpochResult run_epoch(const std::vector<Tensor>& data, const int64_t* order, int64_t rows, int64_t batch,
-                        const AfterStep& after, const std::function<void()>& breathe);
+                        const Hooks& hooks);
 
   std::vector<PlanRow> rows() const;
   const std::vector<std::string>& notes() const { return notes_; }
@@ -72,6 +76,17 @@ class Plan {
     LeafGrad before;
     bool stays;    // .grad is the tensor it was
     Tensor after;  // else what it is set to
+  };
+
+  // Has the plan to itself while it lives: it can do one thing at a time.
+  class Turn {
+   public:
+    explicit Turn(Plan& plan);
+    ~Turn() { plan_.busy_ = false; }
+    Turn(const Turn&) = delete;
+
+   private:
+    Plan& plan_;
   };
 
   bool take_leaves(Recorder&, bool keep_grads);

@@ -9,22 +9,10 @@
 
 namespace fnn {
 
-namespace {
-
-// Has `busy` to itself while it lives.
-class Turn {
- public:
-  explicit Turn(bool& busy) : busy_(busy) {
-    check<RuntimeError>(!busy, "compile", "the step is already running in another thread");
-    busy = true;
-  }
-  ~Turn() { busy_ = false; }
-
- private:
-  bool& busy_;
-};
-
-}  // namespace
+Plan::Turn::Turn(Plan& plan) : plan_(plan) {
+  check<RuntimeError>(!plan.busy_, "compile", "the step is already running in another thread");
+  plan.busy_ = true;
+}
 
 Plan::~Plan() {
   if (!graphs_) return;
@@ -92,7 +80,7 @@ void Plan::profile(const std::vector<Tensor>& inputs, int repeats) {
 }
 
 std::vector<Tensor> Plan::replay(const std::vector<Tensor>& inputs) {
-  const Turn turn(busy_);
+  const Turn turn(*this);
   const DeviceGuard guard(device_);
   if (!is_cpu(device_)) enter_stream();
   std::vector<char*> slots;
@@ -126,7 +114,7 @@ std::vector<Tensor> Plan::replay(const std::vector<Tensor>& inputs) {
 }
 
 EpochResult Plan::run_epoch(const std::vector<Tensor>& data, const int64_t* order, int64_t rows, int64_t batch,
-                            const AfterStep& after, const std::function<void()>& breathe) {
+                            const Hooks& hooks) {
   using Clock = std::chrono::steady_clock;
   constexpr auto kBreath = std::chrono::milliseconds(20);
   if (!only_once_.empty()) return {};
@@ -135,9 +123,8 @@ EpochResult Plan::run_epoch(const std::vector<Tensor>& data, const int64_t* orde
   EpochResult result;
   const DeviceGuard guard(device_);
   if (!is_cpu(device_) && as_graphs()) {
-    const Turn turn(busy_);
     enter_stream();
-    return graphs_->run_epoch(data, order, rows, batch, after, breathe);
+    return graphs_->run_epoch(data, order, rows, batch, hooks);
   }
   if (becomes_graphs_ && !has_run_) rows = std::min(rows, batch);  // the caller goes on
   std::vector<Tensor> batches;
@@ -160,6 +147,7 @@ EpochResult Plan::run_epoch(const std::vector<Tensor>& data, const int64_t* orde
       kernel::gather_rows::run(active_stream(), gather);
     }
     if (!accepts(batches)) break;
+    if (hooks.before) hooks.before(result.steps);
     const Tensor loss = replay(batches)[0];
     const double value = visit_floating("run_epoch", "loss", loss->dtype, [&]<class T>() -> double {
       T number;
@@ -168,10 +156,10 @@ EpochResult Plan::run_epoch(const std::vector<Tensor>& data, const int64_t* orde
     });
     result.loss += value * static_cast<double>(batch);
     result.correct += correct();
-    if (after) after(result.steps, value);
+    if (hooks.after) hooks.after(result.steps, value);
     ++result.steps;
     if (const auto now = Clock::now(); now - last_breath > kBreath) {
-      breathe();
+      hooks.breathe();
       last_breath = Clock::now();
     }
   }

@@ -45,17 +45,22 @@ struct PyRecorder {
 };
 
 py::tuple run_epoch(Plan& plan, const std::vector<Tensor>& data, const std::optional<Tensor>& order, int64_t rows,
-                    int64_t batch, int64_t first_step, const py::object& on_step) {
+                    int64_t batch, int64_t first_step, const py::object& before_step, const py::object& on_step) {
   if (order)
     check((*order)->dtype == DType::i64 && is_contiguous(**order) && (*order)->numel() == rows, "run_epoch",
           "expected order to be ", rows, " contiguous int64 numbers");
-  Plan::AfterStep after;
+  Plan::Hooks hooks;
+  if (!before_step.is_none())
+    hooks.before = [&](int64_t step) {
+      const py::gil_scoped_acquire gil;
+      before_step(first_step + step);
+    };
   if (!on_step.is_none())
-    after = [&](int64_t step, double loss) {
+    hooks.after = [&](int64_t step, double loss) {
       const py::gil_scoped_acquire gil;
       on_step(first_step + step, loss);
     };
-  const auto breathe = [] {
+  hooks.breathe = [] {
     const py::gil_scoped_acquire gil;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   };
@@ -66,7 +71,7 @@ py::tuple run_epoch(Plan& plan, const std::vector<Tensor>& data, const std::opti
   {
     const py::gil_scoped_release release;
     const Tensor rows_of = order ? on_device(*order, plan.device()) : Tensor();
-    result = plan.run_epoch(data, order ? rows_of->data<i64>() : nullptr, rows, batch, after, breathe);
+    result = plan.run_epoch(data, order ? rows_of->data<i64>() : nullptr, rows, batch, hooks);
   }
   return py::make_tuple(result.loss, result.correct, result.steps);
 }
@@ -86,7 +91,7 @@ void bind_plan(Module& m) {
           },
           py::arg("repeats"), "Replays that time every kernel.")
       .def("run_epoch", &run_epoch, py::arg("data"), py::arg("order"), py::arg("rows"), py::arg("batch"),
-           py::arg("first_step"), py::arg("on_step"),
+           py::arg("first_step"), py::arg("before_step"), py::arg("on_step"),
            "(sum of losses, right answers, steps done) of as many whole batches as the plan is right for.")
       .def_property_readonly("correct", &Plan::correct)
       .def_property_readonly("counts_correct", &Plan::counts_correct)

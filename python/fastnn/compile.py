@@ -80,6 +80,7 @@ class CompiledStep:
         seed: int | tuple[int, int] | None = None,
         *,
         drop_last: bool = False,
+        before_step: Callable[[int], Any] | None = None,
         on_step: Callable[[int, float], Any] | None = None,
     ) -> EpochResult:
         """Calls step(x, y) with every batch of inputs x (N, ...) and targets y (N, ...), from C++.
@@ -88,8 +89,10 @@ class CompiledStep:
         epoch, and with `seed=(seed, epoch)` in a later one; no seed stands for that of
         `manual_seed`. The last batch may be smaller, unless `drop_last`. With `y=None` the step
         is given x alone. The step returns its loss, the mean over the batch, alone or first.
-        `on_step(number, loss)` is called after each step; what it raises ends the epoch, and so
-        does Ctrl-C.
+        `before_step(number)` is called before the learning rate and all else that changes from
+        step to step is read for that step, `on_step(number, loss)` after it; what they raise ends
+        the epoch, and so does Ctrl-C. On a GPU `before_step` is called many steps ahead, so that
+        it must not call the step itself, and `on_step` makes it wait for every loss.
 
         Raises ValueError for arrays of different lengths and a batch_size below 1, TypeError where
         the step does not return a loss.
@@ -119,12 +122,14 @@ class CompiledStep:
                 views = tensors if order is not None else [t[at:] for t in tensors]
                 index = None if rest is None else from_numpy(rest)
                 total, right, done = self._last.run_epoch(  # type: ignore[union-attr]
-                    views, index, count - at, batch_size, steps, on_step
+                    views, index, count - at, batch_size, steps, before_step, on_step
                 )
                 loss, correct, steps = loss + total, correct + right, steps + done
                 at += done * batch_size
                 if done:
                     continue
+            if before_step is not None:
+                before_step(steps)
             size = min(batch_size, count - at)
             index = slice(at, at + size) if rest is None else from_numpy(rest[:size])
             value = _loss_of(self(*(t[index] for t in tensors)))

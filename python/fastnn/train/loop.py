@@ -79,18 +79,14 @@ def fit(
     for epoch in range(epochs):
         model.train()
         ticks = iter(progress(range(len(train))))
-        next(ticks)
-        set_rates(epoch / epochs)
         start = time.perf_counter()
 
-        def after(
-            number: int, loss: float, epoch: int = epoch, ticks: Iterator[int] = ticks
-        ) -> None:
-            if number + 1 < len(train):
-                set_rates((epoch + (number + 1) / len(train)) / epochs)
+        def before(number: int, epoch: int = epoch, ticks: Iterator[int] = ticks) -> None:
+            set_rates((epoch + number / len(train)) / epochs)
             next(ticks, None)
 
-        result = _run_epoch(step, train, resident, device, after)
+        result = _run_epoch(step, train, resident, device, before)
+        next(ticks, None)
         seconds = time.perf_counter() - start
         if not math.isfinite(result.loss):
             raise ValueError(
@@ -126,7 +122,7 @@ def _run_epoch(
     train: DataLoader,
     resident: tuple[Tensor, Tensor] | None,
     device: str,
-    after: Callable[[int, float], None],
+    before: Callable[[int], None],
 ) -> EpochResult:
     """An epoch of the loader: from C++ when its data are two arrays, batch by batch otherwise."""
     if resident is not None:
@@ -134,16 +130,18 @@ def _run_epoch(
         train.epoch += 1
         x, y = resident
         return step.run_epoch(
-            x, y, train.batch_size, train.shuffle, seed, drop_last=train.drop_last, on_step=after
+            *(x, y, train.batch_size, train.shuffle, seed),
+            drop_last=train.drop_last,
+            before_step=before,
         )
     total, correct, count = 0.0, 0, 0
     for number, batch in enumerate(train):
         x, y = (t.to(device) for t in batch)
+        before(number)
         loss, output = step(x, y)
         total += loss.item() * len(y)
         correct += int((output.argmax(1) == y).sum().item())
         count += len(y)
-        after(number, loss.item())
     return EpochResult(total / count, correct / count, len(train))
 
 
