@@ -266,6 +266,43 @@ def test_a_bad_label_in_an_epoch() -> None:
     assert np.isfinite(step.run_epoch(x, y, 3, seed=0).loss)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y.__setitem__(1, 3),
+        lambda y: y.add_(5),
+        lambda y: fn.from_dlpack(y).__setitem__(1, 3),
+        lambda y: fn.cuda.as_tensor(y).__setitem__(1, 3),
+    ],
+    ids=["index", "in place", "dlpack", "cuda array"],
+)
+def test_labels_that_have_passed_are_checked_again_once_they_change(
+    change: Callable[[fn.Tensor], Any],
+) -> None:
+    x, y = examples(3, 4)
+    model = mlp()
+    step = fn.compile(training_step(model, optim.SGD(model.parameters(), lr=0.1)))
+    for _ in range(4):
+        step(x, y)
+    change(y)
+    with pytest.raises(IndexError, match="out of range for 3 classes"):
+        step(x, y)
+
+
+def test_new_labels_where_old_ones_were() -> None:
+    x, y = examples(3, 4)
+    model = mlp()
+    step = fn.compile(training_step(model, optim.SGD(model.parameters(), lr=0.1)))
+    for bad in (0, 0, 0, 0, 3):
+        labels = y + bad
+        if bad:
+            with pytest.raises(IndexError, match="out of range for 3 classes"):
+                step(x, labels)
+        else:
+            step(x, labels)
+        del labels
+
+
 def test_labels_of_other_types_run_kernel_by_kernel() -> None:
     x, y = examples(3 * STEPS, 4)
     model = mlp()

@@ -21,6 +21,7 @@ struct Storage {
   Stream* gpu = nullptr;  // whose work it was allocated for; null for memory of the CPU
   uint32_t version = 0;   // counts in-place writes, so that backward can refuse stale values
   bool writable = true;
+  bool shared = false;  // with others, who may write to it unseen
 
   Device device() const { return gpu ? gpu->device : Device{}; }
 };

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <optional>
 
 #include "plan/launch.h"
 
@@ -103,7 +102,7 @@ Plan::Graphs::Graphs(Plan& plan)
     if (!op.info->check) continue;
     for (const Access& a : op.accesses())
       for (const Patch& p : plan.patches_)
-        if (p.where == a.pointer) checks_.push_back({&op, p, a.bytes});
+        if (p.where == a.pointer) checks_.push_back({&op, p, a.bytes, {}});
   }
   begin_.values = place(static_cast<size_t>(begin_.value_bytes));
   state_on_gpu_ = reinterpret_cast<StepState*>(place(sizeof(StepState) + static_cast<size_t>(begin_.value_bytes)));
@@ -189,10 +188,21 @@ void Plan::Graphs::take_values(char* to) {
   }
 }
 
-void Plan::Graphs::check_values(const std::vector<char*>& slots) {
-  for (const Check& check : checks_) {
-    *check.at.where = slots[static_cast<size_t>(check.at.slot)] + check.at.offset;
+// The CPU waits for the answer, unless these very values have passed before.
+void Plan::Graphs::check_values(const std::vector<char*>& slots, const std::vector<Tensor>& inputs) {
+  constexpr size_t kRemembered = 4096;
+  for (Check& check : checks_) {
+    const auto slot = static_cast<size_t>(check.at.slot);
+    const std::shared_ptr<Storage>& storage = inputs[slot]->storage;
+    char* const at = slots[slot] + check.at.offset;
+    const auto found = check.passed.find(at);
+    if (found != check.passed.end() && found->second.first.lock() == storage &&
+        found->second.second == storage->version && !storage->shared)
+      continue;
+    *check.at.where = at;
     check.op->info->run(active_stream(), check.op->args.get());
+    if (check.passed.size() >= kRemembered) check.passed.clear();
+    check.passed[at] = {storage, storage->version};
   }
 }
 
@@ -228,13 +238,15 @@ void Plan::Graphs::check_values(const std::vector<const char*>& data, const int6
   }
 }
 
-void Plan::Graphs::run(const std::vector<char*>& slots) {
-  check_values(slots);
-  const auto inputs = static_cast<size_t>(begin_.arrays);
+void Plan::Graphs::run(const std::vector<char*>& slots, const std::vector<Tensor>& inputs) {
+  check_values(slots, inputs);
   std::vector<char> told(sizeof(StepState) + static_cast<size_t>(begin_.value_bytes));
   StepState state{};
-  for (size_t i = 0; i < inputs; ++i) state.data[i] = slots[i] - before_[i];
-  for (size_t i = inputs; i < slots.size(); ++i) state.results[i - inputs] = slots[i];
+  for (size_t i = 0; i < slots.size(); ++i)
+    if (i < inputs.size())
+      state.data[i] = slots[i] - before_[i];
+    else
+      state.results[i - inputs.size()] = slots[i];
   state.values = reinterpret_cast<const char*>(state_on_gpu_ + 1);
   graph(1);  // before anything has changed
   std::memcpy(told.data(), &state, sizeof state);
@@ -243,93 +255,103 @@ void Plan::Graphs::run(const std::vector<char*>& slots) {
   launch(1);
 }
 
+// --- epochs ------------------------------------------------------------------------------------
+
+struct Plan::Graphs::Epoch {
+  const int64_t* order;  // or null
+  int64_t rows, batch;   // rows that there are to choose from
+  std::vector<const char*> data;
+  std::shared_ptr<Storage> losses, correct;  // (steps) each
+};
+
+// The next `count` steps after `done`; fewer where `before` throws, which is passed on once those
+// that it was called for are under way.
+void Plan::Graphs::start(const Epoch& e, int64_t done, int64_t count, const std::function<void(int64_t)>& before) {
+  const Turn turn(plan_);
+  StepState state{};
+  state.order = e.order ? e.order + done * e.batch : nullptr;
+  std::vector<const char*> data = e.data;
+  for (size_t i = 0; i < data.size() && !e.order; ++i) data[i] += done * e.batch * begin_.row_bytes[i];
+  std::copy(data.begin(), data.end(), state.data);
+  check_values(data, state.order, e.rows, count, e.batch);
+  graph(1), graph(count >= together_ ? together_ : 1);  // before anything has changed
+
+  std::exception_ptr raised;
+  told_.resize(static_cast<size_t>(count * begin_.value_bytes));
+  for (int64_t i = 0; i < count; ++i) {
+    try {
+      if (before) before(done + i);
+    } catch (...) {
+      raised = std::current_exception();
+      count = i;
+      break;
+    }
+    take_values(told_.data() + i * begin_.value_bytes);
+  }
+  const auto values = new_storage(told_.size());
+  state.values = static_cast<const char*>(values->data.get());
+  state.losses = static_cast<char*>(e.losses->data.get()) + done * outcome().loss_bytes;
+  if (e.correct) state.correct = static_cast<int64_t*>(e.correct->data.get()) + done;
+  upload(values->data.get(), told_.data(), told_.size());
+  upload(state_on_gpu_, &state, sizeof state);
+  launch(count);
+  plan_.settle();
+  if (raised) std::rethrow_exception(raised);
+}
+
 EpochResult Plan::Graphs::run_epoch(const std::vector<Tensor>& data, const int64_t* order, int64_t rows, int64_t batch,
                                     const Hooks& hooks) {
   using Clock = std::chrono::steady_clock;
-  constexpr auto kBreath = std::chrono::milliseconds(20);
+  constexpr auto kLong = std::chrono::milliseconds(20);
+  constexpr int64_t kMostAhead = 1024;
   const int64_t steps = rows / batch;
   const StepOutcome of = outcome();
+  const auto loss_bytes = static_cast<size_t>(of.loss_bytes);
+  Epoch e{order, data[0]->shape[0], batch, {}, new_storage(static_cast<size_t>(steps) * loss_bytes), nullptr};
+  if (of.correct) e.correct = new_storage(static_cast<size_t>(steps) * sizeof(int64_t));
   std::vector<Tensor> like;  // a step's arguments
-  std::vector<const char*> first;
   for (const Tensor& x : data) {
     Dims shape = x->shape;
     shape[0] = batch;
     like.push_back(alias(x, shape, x->strides, x->offset));
-    first.push_back(static_cast<const char*>(x->raw()));
+    e.data.push_back(static_cast<const char*>(x->raw()));
   }
-  const auto loss_bytes = static_cast<size_t>(of.loss_bytes);
-  const auto losses = new_storage(static_cast<size_t>(steps) * loss_bytes);
-  const auto correct = new_storage(of.correct ? static_cast<size_t>(steps) * sizeof(int64_t) : 0);
-  const auto loss_at = [&](int64_t step) { return static_cast<char*>(losses->data.get()) + step * of.loss_bytes; };
-  const auto number = [&](const char* x) {
+  const auto number = [&](const char* loss) {
     double wide;
     float narrow;
-    if (of.loss_bytes == sizeof wide) return std::memcpy(&wide, x, sizeof wide), wide;
-    return std::memcpy(&narrow, x, sizeof narrow), static_cast<double>(narrow);
+    if (loss_bytes == sizeof wide) return std::memcpy(&wide, loss, sizeof wide), wide;
+    return std::memcpy(&narrow, loss, sizeof narrow), static_cast<double>(narrow);
   };
 
   // The CPU is up to two chunks ahead: long ones where steps are short.
   EpochResult result;
   int64_t chunk = hooks.after ? 1 : together_;
   const Event chunk_done(plan_.device_.gpu);
-  std::shared_ptr<Storage> values;
-  std::vector<char> told;
   while (result.steps < steps && plan_.accepts(like)) {
-    const int64_t done = result.steps;
-    int64_t count = std::min(chunk, steps - done);
-    const int64_t* rest = order ? order + done * batch : nullptr;
-    std::vector<const char*> at = first;
-    for (size_t i = 0; i < at.size() && !order; ++i) at[i] += done * batch * begin_.row_bytes[i];
-    std::optional<Turn> turn(std::in_place, plan_);
-    check_values(at, rest, data[0]->shape[0], count, batch);
-    graph(1), graph(count >= together_ ? together_ : 1);  // before anything has changed
-
-    const auto bytes = static_cast<size_t>(count * begin_.value_bytes);
-    std::exception_ptr raised;  // by `before`: what it was called for until then is done
-    told.resize(bytes);
-    for (int64_t i = 0; i < count; ++i) {
-      try {
-        if (hooks.before) hooks.before(done + i);
-      } catch (...) {
-        raised = std::current_exception();
-        count = i;
-        break;
-      }
-      take_values(told.data() + i * begin_.value_bytes);
-    }
-    if (!values || values->bytes < bytes) values = new_storage(bytes);
-    StepState state{};
-    std::copy(at.begin(), at.end(), state.data);
-    state.order = rest;
-    state.values = static_cast<const char*>(values->data.get());
-    state.losses = loss_at(done);
-    if (of.correct) state.correct = static_cast<int64_t*>(correct->data.get()) + done;
-    upload(values->data.get(), told.data(), bytes);
-    upload(state_on_gpu_, &state, sizeof state);
-    launch(count);
-    plan_.settle();
-    if (raised) std::rethrow_exception(raised);
-    turn.reset();
+    const int64_t done = result.steps, count = std::min(chunk, steps - done);
+    start(e, done, count, hooks.before);
     result.steps += count;
     if (hooks.after) {
       char loss[sizeof(double)];
-      download(loss, loss_at(done), loss_bytes);
+      download(loss, static_cast<char*>(e.losses->data.get()) + done * of.loss_bytes, loss_bytes);
       hooks.after(done, number(loss));
     }
     const auto before = Clock::now();
     if (done > 0) chunk_done.wait();
     chunk_done.record();
     hooks.breathe();
-    if (!hooks.after) chunk = Clock::now() - before < kBreath ? std::min<int64_t>(2 * chunk, 1024) : together_;
+    if (!hooks.after) chunk = Clock::now() - before < kLong ? std::min(2 * chunk, kMostAhead) : together_;
   }
+  if (result.steps == 0) return result;
 
-  std::vector<char> kept(static_cast<size_t>(result.steps) * loss_bytes);
-  std::vector<int64_t> right(of.correct ? static_cast<size_t>(result.steps) : 0);
-  if (!kept.empty()) download(kept.data(), losses->data.get(), kept.size());
-  if (!right.empty()) download(right.data(), correct->data.get(), right.size() * sizeof(int64_t));
-  for (int64_t i = 0; i < result.steps; ++i)
-    result.loss += number(kept.data() + i * of.loss_bytes) * static_cast<double>(batch);
-  for (const int64_t n : right) result.correct += n;
+  std::vector<char> losses(static_cast<size_t>(result.steps) * loss_bytes);
+  download(losses.data(), e.losses->data.get(), losses.size());
+  for (size_t at = 0; at < losses.size(); at += loss_bytes)
+    result.loss += number(losses.data() + at) * static_cast<double>(batch);
+  if (!e.correct) return result;
+  std::vector<int64_t> correct(static_cast<size_t>(result.steps));
+  download(correct.data(), e.correct->data.get(), correct.size() * sizeof(int64_t));
+  for (const int64_t n : correct) result.correct += n;
   return result;
 }
 

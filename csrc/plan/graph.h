@@ -17,8 +17,8 @@ class Plan::Graphs {
   ~Graphs();
   Graphs(const Graphs&) = delete;
 
-  // As Plan::run.
-  void run(const std::vector<char*>& slots);
+  // As Plan::run, for these arguments.
+  void run(const std::vector<char*>& slots, const std::vector<Tensor>& inputs);
   // As Plan::run_epoch; only `data` of the plan's arguments' own shapes and strides but for the rows.
   EpochResult run_epoch(const std::vector<Tensor>& data, const int64_t* order, int64_t rows, int64_t batch,
                         const Hooks& hooks);
@@ -30,9 +30,11 @@ class Plan::Graphs {
   struct Check {
     Op* op;
     Patch at;
-    int64_t bytes;  // that it looks at
+    int64_t bytes;                                                              // that it looks at
+    std::map<const char*, std::pair<std::weak_ptr<Storage>, uint32_t>> passed;  // by address; and its version
   };
   struct Graph;
+  struct Epoch;
 
   char* place(size_t bytes);
   const Graph& graph(int steps);
@@ -40,9 +42,10 @@ class Plan::Graphs {
   StepOutcome outcome() const;
   void launch(int64_t steps);
   void take_values(char* to);
-  void check_values(const std::vector<char*>& slots);
+  void check_values(const std::vector<char*>& slots, const std::vector<Tensor>& inputs);
   void check_values(const std::vector<const char*>& data, const int64_t* order, int64_t rows, int64_t steps,
                     int64_t batch);
+  void start(const Epoch& e, int64_t done, int64_t count, const std::function<void(int64_t)>& before);
 
   Plan& plan_;
   const int together_;  // steps that one graph of an epoch does
@@ -54,6 +57,7 @@ class Plan::Graphs {
   StepEnd end_{};
   std::vector<int64_t> before_;                   // bytes of an argument's memory before its first element
   std::vector<int64_t> value_offsets_;            // by op
+  std::vector<char> told_;                        // the values of the steps that are started
   std::map<int, std::unique_ptr<Graph>> graphs_;  // by the steps they do
 };
 

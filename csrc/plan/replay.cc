@@ -91,7 +91,7 @@ std::vector<Tensor> Plan::replay(const std::vector<Tensor>& inputs) {
     slots.push_back(static_cast<char*>(fresh.back()->data.get()));
   }
   if (as_graphs())
-    graphs_->run(slots);
+    graphs_->run(slots, inputs);
   else
     run(slots);
   has_run_ = true;

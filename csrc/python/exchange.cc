@@ -71,6 +71,7 @@ py::capsule to_dlpack(const Tensor& given, const py::object& stream, const py::o
     Tensor tensor;
   };
   auto* e = new Export{{}, x};
+  x->storage->shared = true;
   TensorImpl& t = *e->tensor;
   const DLDevice device = gpu < 0 ? DLDevice{kDlCpu, 0} : DLDevice{kDlCuda, gpu};
   e->managed = {{t.raw(), device, t.ndim(), kDlTypes[static_cast<int>(t.dtype)], &t.shape[0], &t.strides[0], 0},
@@ -128,6 +129,7 @@ Tensor from_dlpack(const py::object& source) {
     for (int i = 0; i < d.ndim; ++i) t->strides[i] = d.strides[i];
   PyCapsule_SetName(capsule.ptr(), "used_dltensor");
   t->storage = std::make_shared<Storage>();
+  t->storage->shared = true;
   t->storage->gpu = gpu;
   t->storage->data = borrowed(static_cast<char*>(d.data) + d.byte_offset, gpu, [m] {
     if (m->deleter) m->deleter(m);
@@ -143,6 +145,7 @@ py::dict cuda_array_interface(const Tensor& x) {
   const auto item = static_cast<int64_t>(itemsize(x->dtype));
   Dims strides = x->strides;
   for (int i = 0; i < strides.size(); ++i) strides[i] *= item;
+  x->storage->shared = true;
   py::dict d;
   d["shape"] = x->shape;
   d["typestr"] = kArrayTypes[static_cast<int>(x->dtype)];
@@ -189,6 +192,7 @@ Tensor from_cuda_array(const py::object& source) {
   Stream& stream = current_stream(gpu);
   if (!get("stream").is_none()) wait_unless_same(stream, foreign_stream(op, gpu, get("stream").cast<intptr_t>()));
   t->storage = std::make_shared<Storage>();
+  t->storage->shared = true;
   t->storage->gpu = &stream;
   t->storage->data = borrowed(data, &stream, [owner = py::object(source).release().ptr()] { Py_DECREF(owner); });
   t->storage->bytes = static_cast<size_t>(t->numel() * item);

@@ -144,7 +144,11 @@ void bind_tensor(Module& m) {
   cls.def("numel", &TensorImpl::numel, "Number of elements.");
   cls.def("stride", [](const TensorImpl& x) { return x.strides; }, "Elements between neighbours, by dimension.");
   cls.def(
-      "data_ptr", [](const TensorImpl& x) { return reinterpret_cast<uintptr_t>(x.raw()); },
+      "data_ptr",
+      [](const TensorImpl& x) {
+        x.storage->shared = true;
+        return reinterpret_cast<uintptr_t>(x.raw());
+      },
       "Address of the first element.");
   cls.def(
       "is_contiguous",
