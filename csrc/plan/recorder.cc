@@ -24,6 +24,7 @@ Tensor spanned_copy(const Tensor& x) {
 
 Recorder::Recorder(const std::vector<Tensor>& arguments) : arguments_(arguments) {
   check<RuntimeError>(observer == nullptr, "compile", "a step cannot be recorded inside another");
+  if (!arguments.empty()) device_ = arguments[0]->device();  // of a step without a kernel
   for (const Tensor& x : arguments) {
     check(x->device() == arguments[0]->device(), "compile", "expected all arguments on one device; got some on ",
           name(arguments[0]->device()), " and some on ", name(x->device()));

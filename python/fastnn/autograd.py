@@ -117,17 +117,22 @@ def gradcheck(
             values = [o.detach().cpu().numpy() for o in outputs()]
         return float(sum((v * c).sum() for v, c in zip(values, cotangents, strict=True)))
 
+    def difference(i: int, x: np.ndarray, at: tuple[int, ...]) -> float:
+        kept = x[at]
+        try:
+            x[at] = kept + eps
+            up = weighted(i, x)
+            x[at] = kept - eps
+            return (up - weighted(i, x)) / (2 * eps)
+        finally:
+            x[at] = kept
+            put(i, x)
+
     for i, grad in zip(checked, grads, strict=True):
         x = tensors[i].detach().cpu().numpy()
         analytic = np.zeros(x.shape) if grad is None else grad.cpu().numpy()
         for at in np.ndindex(*x.shape):
-            kept = x[at]
-            x[at] = kept + eps
-            up = weighted(i, x)
-            x[at] = kept - eps
-            down = weighted(i, x)
-            x[at] = kept
-            numeric = (up - down) / (2 * eps)
+            numeric = difference(i, x, at)
             if not abs(analytic[at] - numeric) <= atol + rtol * abs(numeric):
                 if not raise_exception:
                     return False
@@ -135,5 +140,4 @@ def gradcheck(
                     f"[gradcheck] input {i} at {at}: gradient {analytic[at]!r}, "
                     f"finite differences {numeric!r}"
                 )
-        put(i, x)
     return True

@@ -133,6 +133,7 @@ Tensor cast(const char* op, const Tensor& x, DType to) {
 
 Tensor on_device(const Tensor& x, Device device) {
   if (x->device() == device) return x;
+  if (is_cpu(device)) refuse_while_recording("cpu(): the values of a tensor");
   check<RuntimeError>(!observer, "compile", "a step cannot be replayed that copies from ", name(x->device()), " to ",
                       name(device), ": pass it tensors that are there already");
   const DeviceGuard source(x->device());

@@ -30,8 +30,13 @@ Layout plan(const Tensor& x, const Mask& reduce) {
   if (dense) std::stable_sort(order, order + n, [&](int a, int b) { return x->strides[a] > x->strides[b]; });
 
   Layout out;
-  int runs = 0;
-  for (int k = 0; k < n; ++k) runs += reduce[order[k]] && x->shape[order[k]] != 1 && (k == 0 || !reduce[order[k - 1]]);
+  int runs = 0;  // of reduced dimensions side by side; sizes of 1 part nothing
+  bool inside = false;
+  for (int k = 0; k < n; ++k) {
+    if (x->shape[order[k]] == 1) continue;
+    runs += reduce[order[k]] && !inside;
+    inside = reduce[order[k]];
+  }
   if (!dense || runs > 1) {  // reduced dimensions last, in a copy
     std::stable_partition(order, order + n, [&](int d) { return !reduce[d]; });
     Dims strides = x->strides;
