@@ -61,8 +61,7 @@ sanitizer() {
 step 150 build bash -c build
 export PYTHONPATH="$work/site:$PWD${PYTHONPATH:+:$PYTHONPATH}"
 if [ -e "$work/site/fastnn/libfastnn_cuda.so" ]; then
-  step 80 operations "${tests[@]}" --device cuda tests/test_ops.py
-  step 40 tests "${tests[@]}" tests/test_cuda_*.py
+  step 120 tests "${tests[@]}" --device cuda
   if ! $emulate && command -v compute-sanitizer >/dev/null; then
     export -f sanitizer
     for tool in memcheck racecheck; do

@@ -27,6 +27,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--device") == "cuda":
+        for item in items:
+            if mark := item.get_closest_marker("cpu_only"):
+                item.add_marker(pytest.mark.skip(f"of the CPU alone: {mark.args[0]}"))
     if not config.getoption("--first-cases"):
         return
     seen: set[tuple[object, ...]] = set()

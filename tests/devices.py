@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,22 +31,40 @@ class _View:
         self.__cuda_array_interface__ = {
             "shape": array.shape,
             "typestr": array.dtype.str,
-            "data": (whole.data_ptr() + offset, False),
+            "data": (whole.data_ptr() + offset, not array.flags.writeable),
             "strides": array.strides,
             "version": 3,
         }
 
 
 def place(array: np.ndarray) -> fn.Tensor:
-    """A tensor on the device of the tests, with the array's strides."""
+    """A tensor on the device of the tests, with the array's strides, and read-only where it is."""
     tensor = fn.from_numpy(array)
-    root = array
-    while isinstance(root.base, np.ndarray):
-        root = root.base
-    if not on_gpu() or root is array or array.size == 0:
+    root = base = array
+    while (base := getattr(base, "base", None)) is not None:
+        root = base if isinstance(base, np.ndarray) else root
+    if not on_gpu() or array.size == 0 or (root is array and array.flags.writeable):
         return tensor.to(fn.get_default_device())
     whole = fn.from_numpy(root).cuda()
     return fn.cuda.as_tensor(_View(whole, array, array.ctypes.data - root.ctypes.data))
+
+
+def handed(value: Any) -> Any:
+    """An array as a test passes it where tensors and arrays are taken: on a GPU tensors alone are,
+    as NumPy's memory is the CPU's."""
+    return place(value) if on_gpu() and isinstance(value, np.ndarray) else value
+
+
+class _Memory:
+    """Where a tensor of a GPU lies, as an array of NumPy that must not be looked at."""
+
+    def __init__(self, tensor: fn.Tensor) -> None:
+        self.__array_interface__ = tensor.__cuda_array_interface__
+
+
+def shares_memory(a: fn.Tensor, b: fn.Tensor) -> bool:
+    """Whether two tensors of the device of the tests have an element in common."""
+    return np.shares_memory(*(np.asarray(_Memory(t)) if on_gpu() else t.numpy() for t in (a, b)))
 
 
 def _flops(spec: Spec, case: Case) -> float:
@@ -58,6 +77,12 @@ def _flops(spec: Spec, case: Case) -> float:
         attrs = dict(case.attrs)
     with np.errstate(all="ignore"):
         return float(spec.flops(*case.arrays(np.float32).values(), **attrs))
+
+
+def skip_if_emulated(what: str) -> None:
+    """For what takes an emulated GPU too long, whatever the size of its tensors."""
+    if emulated():
+        pytest.skip(f"too long for an emulated GPU: {what}")
 
 
 def skip_if_slow(spec: Spec, case: Case) -> None:

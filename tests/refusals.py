@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import place
 
 import fastnn as fn
 from fastnn.nn import functional as F
@@ -22,7 +23,7 @@ def inputs() -> SimpleNamespace:
     rng = np.random.default_rng(0)
 
     def real(*shape: int) -> fn.Tensor:
-        return fn.from_numpy(rng.uniform(0.1, 0.9, shape).astype(np.float32))
+        return place(rng.uniform(0.1, 0.9, shape).astype(np.float32))
 
     frozen = rng.uniform(size=3).astype(np.float32)
     frozen.flags.writeable = False
@@ -47,14 +48,14 @@ def inputs() -> SimpleNamespace:
         nan=fn.tensor([1.0, math.nan]),
         p=fn.tensor([1.0, 2.0, 3.0], requires_grad=True),
         t=real(3, 2).T,
-        frozen=fn.from_numpy(frozen),
+        frozen=place(frozen),
         mean=real(3),
         var=real(3),
     )
 
 
 def bytes_of(t: fn.Tensor) -> bytes:
-    return t.detach().numpy().tobytes()
+    return t.detach().cpu().numpy().tobytes()
 
 
 def bits(tensors: SimpleNamespace) -> dict[str, tuple[Any, ...]]:

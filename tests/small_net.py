@@ -16,7 +16,7 @@ def small_net() -> nn.Sequential:
 
 
 def arrays(model: nn.Module) -> dict[str, np.ndarray]:
-    return {key: value.numpy().copy() for key, value in model.state_dict().items()}
+    return {key: value.cpu().numpy().copy() for key, value in model.state_dict().items()}
 
 
 def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from devices import handed, place
 
 import fastnn as fn
 from fastnn import nn
@@ -23,7 +24,7 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         for i, item in enumerate(value):
             yield from flat(item, f"{path}.{i}")
     elif isinstance(value, fn.Tensor):
-        array = value.detach().numpy()
+        array = value.detach().cpu().numpy()
         yield path, (array.dtype.name, array.shape, array.tobytes())
     else:
         yield path, value
@@ -37,9 +38,7 @@ def same_bits(train: Callable[[Any], Any], recordings: int | None = None) -> Non
     calls = 0
 
     def plain(function: Callable[..., Any], keep_grads: bool = False) -> Any:
-        return lambda *args: function(
-            *(fn.from_numpy(a) if isinstance(a, np.ndarray) else a for a in args)
-        )
+        return lambda *args: function(*(place(a) if isinstance(a, np.ndarray) else a for a in args))
 
     def counted(function: Callable[..., Any], **options: Any) -> Any:
         def step(*args: Any) -> Any:
@@ -47,7 +46,8 @@ def same_bits(train: Callable[[Any], Any], recordings: int | None = None) -> Non
             calls += 1
             return function(*args)
 
-        return fn.compile(step, **options)
+        compiled = fn.compile(step, **options)
+        return lambda *args: compiled(*map(handed, args))
 
     results = []
     for compile in (plain, counted):
@@ -80,6 +80,11 @@ def examples(steps: int, n: int, *shape: int, dtype: Any = np.float32) -> list[t
         (rng.standard_normal((n, *shape)).astype(dtype), rng.integers(0, 5, n))
         for _ in range(steps)
     ]
+
+
+def batches(*sizes: int, **options: Any) -> list[tuple[Any, ...]]:
+    """The `examples`, as a compiled step takes them."""
+    return [tuple(map(handed, batch)) for batch in examples(*sizes, **options)]
 
 
 def mixed_net() -> nn.Sequential:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import place
 from samples import leaf, normal
 
 import fastnn as fn
@@ -23,7 +24,7 @@ def test_gradients_accumulate() -> None:
     for n in (1, 2, 3):
         y = x.pow(2).sum()
         y.backward()
-        np.testing.assert_array_equal(x.grad.numpy(), n * 2 * x.detach().numpy())
+        np.testing.assert_array_equal(x.grad.cpu().numpy(), n * 2 * x.detach().cpu().numpy())
     x.grad = None
     x.pow(2).sum().backward()
     assert x.grad.tolist() == [2, 4, 6]
@@ -84,9 +85,9 @@ def test_a_leaf_used_twice_and_diamonds() -> None:
     a = x * 2
     b, c = a.exp(), a * a
     (b * c + a).sum().backward()
-    v = x.detach().numpy()
+    v = x.detach().cpu().numpy()
     expected = 2 * (np.exp(2 * v) * (2 * v) ** 2 + np.exp(2 * v) * 4 * v + 1)
-    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-14)
+    np.testing.assert_allclose(x.grad.cpu().numpy(), expected, rtol=1e-14)
 
 
 def test_a_ladder_of_diamonds_takes_linear_time() -> None:
@@ -217,6 +218,7 @@ def test_grad_is_checked_and_replaceable() -> None:
     assert x.grad.tolist() == [3, 3]
 
 
+@pytest.mark.cpu_only("the tape's own recursion")
 def test_a_chain_of_100_000_operations() -> None:
     x = fn.tensor(1.0, requires_grad=True)
     y = x
@@ -233,10 +235,11 @@ def test_a_chain_of_100_000_operations() -> None:
     assert x.item() == 1
 
 
+@pytest.mark.cpu_only("the memory of an array tells")
 def test_the_tape_frees_what_it_saved() -> None:
     array = np.ones(10)
     kept = weakref.ref(array)
-    x, c = leaf(np.ones(10)), fn.from_numpy(array)
+    x, c = leaf(np.ones(10)), place(array)
     y = (x * c).sum()
     del array, c
     gc.collect()
@@ -267,7 +270,9 @@ def test_gradients_match_pytorch_on_a_mixed_expression() -> None:
         f(fn, *ours).backward()
         f(torch, *theirs).backward()
     for o, t in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(o.grad.numpy(), t.grad.numpy(), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(
+            o.grad.cpu().numpy(), t.grad.cpu().numpy(), rtol=1e-12, atol=1e-12
+        )
 
 
 # --- gradcheck ----------------------------------------------------------------------------------
@@ -276,11 +281,11 @@ def test_gradients_match_pytorch_on_a_mixed_expression() -> None:
 def test_gradcheck_passes_right_gradients_and_leaves_inputs_alone() -> None:
     x, w = leaf(normal(3, 2)), leaf(normal(2, seed=1))
     x.grad = fn.ones(3, 2, dtype=fn.float64)
-    before = x.detach().numpy().copy()
+    before = x.detach().cpu().numpy().copy()
     assert fn.gradcheck(lambda a, b: (fn.sigmoid(a * b), a.exp()), [x, w])
     assert fn.gradcheck(fn.tanh, x)
-    np.testing.assert_array_equal(x.detach().numpy(), before)
-    assert (x.grad.numpy() == 1).all()
+    np.testing.assert_array_equal(x.detach().cpu().numpy(), before)
+    assert (x.grad.cpu().numpy() == 1).all()
     assert w.grad is None
     constant = fn.ones(2, dtype=fn.float64)
     assert fn.gradcheck(lambda a, c: a * c, [x, constant])
@@ -308,6 +313,18 @@ def test_gradcheck_fails_wrong_gradients_and_nan(name: str) -> None:
             fn.gradcheck(WRONG[name], x)
         assert fn.gradcheck(WRONG[name], x, raise_exception=False) is False
     assert x.tolist() == [0.5, -1.5, 2.0]
+
+
+def test_gradcheck_puts_inputs_back_when_the_function_fails() -> None:
+    def fails_off_the_point(x: fn.Tensor) -> fn.Tensor:
+        if x.tolist() != [0.5, 2.0]:
+            raise KeyError
+        return x * x
+
+    x = leaf([0.5, 2.0])
+    with pytest.raises(KeyError):
+        fn.gradcheck(fails_off_the_point, x)
+    assert x.tolist() == [0.5, 2.0]
 
 
 def test_gradcheck_refuses_what_it_cannot_check() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.cpu_only("the benchmark measures where it is told")
+
 ROOT = Path(__file__).resolve().parents[1]
 ABOUT = {
     "processor": "Abacus",

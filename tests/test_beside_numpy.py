@@ -6,6 +6,7 @@ from typing import Any
 
 import hypothesis
 import numpy as np
+from devices import place, shares_memory
 from hypothesis import strategies as st
 from samples import Array
 
@@ -41,26 +42,27 @@ def test_reshape_beside_numpy(data: st.DataObject) -> None:
         rest //= n
     last = data.draw(st.sampled_from([-1, rest])) if 0 not in shape else rest
     target = (*shape, last)
-    y = fn.from_numpy(array).reshape(target)
-    np.testing.assert_array_equal(y.numpy(), array.reshape(target))
-    assert np.shares_memory(y.numpy(), array) == np.shares_memory(array.reshape(target), array)
+    x = place(array)
+    y = x.reshape(target)
+    np.testing.assert_array_equal(y.cpu().numpy(), array.reshape(target))
+    assert shares_memory(y, x) == np.shares_memory(array.reshape(target), array)
 
 
 @small
 @hypothesis.given(st.data())
 def test_permute_and_transpose_beside_numpy(data: st.DataObject) -> None:
     array = data.draw(layouts())
-    x = fn.from_numpy(array)
+    x = place(array)
     order = data.draw(st.permutations(range(array.ndim)))
     y, expected = x.permute(*order), array.transpose(order)
     assert y.shape == expected.shape
-    np.testing.assert_array_equal(y.numpy(), expected)
-    np.testing.assert_array_equal(y.contiguous().numpy(), expected)
-    np.testing.assert_array_equal(y.clone().numpy(), expected)
+    np.testing.assert_array_equal(y.cpu().numpy(), expected)
+    np.testing.assert_array_equal(y.contiguous().cpu().numpy(), expected)
+    np.testing.assert_array_equal(y.clone().cpu().numpy(), expected)
     if array.ndim:
         axis = st.integers(-array.ndim, array.ndim - 1)
         a, b = data.draw(axis), data.draw(axis)
-        np.testing.assert_array_equal(x.transpose(a, b).numpy(), array.swapaxes(a, b))
+        np.testing.assert_array_equal(x.transpose(a, b).cpu().numpy(), array.swapaxes(a, b))
 
 
 @st.composite
@@ -79,11 +81,11 @@ def compatible(draw: st.DrawFn) -> tuple[Array, Array]:
 @hypothesis.given(compatible(), st.sampled_from(["+", "-", "*", "/", "<", "==", ">="]))
 def test_broadcast_arithmetic_beside_numpy(pair: tuple[Array, Array], symbol: str) -> None:
     a, b = pair
-    ours = eval(f"x {symbol} y", {"x": fn.from_numpy(a), "y": fn.from_numpy(b)})
+    ours = eval(f"x {symbol} y", {"x": place(a), "y": place(b)})
     with np.errstate(all="ignore"):
         expected = eval(f"x {symbol} y", {"x": a, "y": b})
     assert ours.shape == expected.shape
-    np.testing.assert_array_equal(ours.numpy(), expected)
+    np.testing.assert_array_equal(ours.cpu().numpy(), expected)
 
 
 @small
@@ -98,7 +100,7 @@ def test_gradients_of_broadcast_operands_have_their_shape(pair: tuple[Array, Arr
         axes = tuple(
             i for i, n in enumerate(other.shape) if i < lead or (own.shape[i - lead] == 1 != n)
         )
-        np.testing.assert_array_equal(t.grad.numpy(), other.sum(axes).reshape(own.shape))
+        np.testing.assert_array_equal(t.grad.cpu().numpy(), other.sum(axes).reshape(own.shape))
 
 
 @small
@@ -113,14 +115,14 @@ def test_indexing_beside_numpy(data: st.DataObject) -> None:
     index = tuple(key)
     x = fn.tensor(array)
     expected = array.copy()
-    np.testing.assert_array_equal(x[index].numpy(), array[index])
+    np.testing.assert_array_equal(x[index].cpu().numpy(), array[index])
     values = filled(array[index].shape, 3)
-    x[index] = fn.from_numpy(values)
+    x[index] = place(values)
     expected[index] = values
-    np.testing.assert_array_equal(x.numpy(), expected)
+    np.testing.assert_array_equal(x.cpu().numpy(), expected)
     if array.ndim and array.shape[0]:
         rows = np.array(data.draw(st.lists(st.integers(-array.shape[0], array.shape[0] - 1))), int)
-        np.testing.assert_array_equal(fn.from_numpy(array)[rows].numpy(), array[rows])
+        np.testing.assert_array_equal(place(array)[rows].cpu().numpy(), array[rows])
 
 
 @small
@@ -130,5 +132,5 @@ def test_sums_beside_numpy(data: st.DataObject) -> None:
     axes = data.draw(st.lists(st.integers(0, max(array.ndim - 1, 0)), unique=True))
     axis = tuple(axes) if array.ndim and axes else None
     keep = data.draw(st.booleans())
-    y = fn.from_numpy(array).sum(axis, keep)  # whole numbers: exact
-    np.testing.assert_array_equal(y.numpy(), array.sum(axis, keepdims=keep))
+    y = place(array).sum(axis, keep)  # whole numbers: exact
+    np.testing.assert_array_equal(y.cpu().numpy(), array.sum(axis, keepdims=keep))

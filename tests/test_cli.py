@@ -16,6 +16,8 @@ import fastnn as fn
 from fastnn import cli, data, io
 from fastnn.train import job
 
+pytestmark = pytest.mark.cpu_only("commands say their device themselves")
+
 Image = pytest.importorskip("PIL.Image")
 for _package in ("matplotlib", "safetensors", "sklearn", "tqdm"):
     pytest.importorskip(_package)

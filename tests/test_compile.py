@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import handed
 from samples import FLOATS, normal
 from steps import examples, mixed_net, mlp, same_bits, training_step
 
@@ -77,7 +78,7 @@ def gaussian_nll(output, target):
     return F.gaussian_nll_loss(output[:, :2], target[:, :2], 1 + output[:, 2:4] ** 2)
 
 
-WEIGHTS = np.array([0.5, 1, 2, 0, 1])
+WEIGHTS = handed(np.array([0.5, 1, 2, 0, 1]))
 LOSSES: dict[str, tuple[Callable, Callable | None]] = {  # (loss, target of normal numbers (N, 5))
     "classes": (nn.CrossEntropyLoss(), None),
     "class weights": (nn.CrossEntropyLoss(weight=WEIGHTS), None),
@@ -267,7 +268,7 @@ def test_a_method_is_a_step_of_each_object():
 
 def test_dropout_masks_differ_between_replays():
     step = fn.compile(lambda x: F.dropout(x, 0.5))
-    masks = [step(fn.ones(64)).numpy().tobytes() for _ in range(5)]
+    masks = [step(fn.ones(64)).cpu().numpy().tobytes() for _ in range(5)]
     assert len(set(masks)) == 5
 
 

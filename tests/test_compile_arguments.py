@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import handed, place
 from samples import normal
 from steps import examples, mixed_net, mlp, same_bits, training_step
 
@@ -27,13 +28,13 @@ def test_new_shapes_record_anew_and_old_plans_stay():
 
 ARGUMENTS: dict[str, Callable] = {
     "arrays": lambda x, y: (x, y),
-    "tensors": lambda x, y: (fn.from_numpy(x), fn.from_numpy(y)),
-    "both": lambda x, y: (x, fn.from_numpy(y)),
+    "tensors": lambda x, y: (place(x), place(y)),
+    "both": lambda x, y: (x, place(y)),
     "transposed": lambda x, y: (x.T.copy().T, y),
     "every second": lambda x, y: (x.repeat(2, 0)[::2], y.repeat(2)[::2]),
     "backwards": lambda x, y: (x[::-1], y[::-1]),
     "columns": lambda x, y: (np.hstack([x, x])[:, 3:15], y),
-    "part of a tensor": lambda x, y: (fn.from_numpy(np.vstack([x, x]))[2:8], fn.from_numpy(y)),
+    "part of a tensor": lambda x, y: (place(np.vstack([x, x]))[2:8], place(y)),
     "read-only": lambda x, y: (np.broadcast_to(x[:1], x.shape), y),
     "int32 labels": lambda x, y: (x, y.astype(np.int32)),
     "uint8 labels": lambda x, y: (x, y.astype(np.uint8)),
@@ -66,7 +67,7 @@ def test_the_same_tensor_twice():
 def test_arguments_that_share_memory():
     def train(compile):
         step = compile(lambda a, b: (a[2:] - b[:-2], a))
-        shared, c, d = (fn.from_numpy(normal(4, 6, seed=i)) for i in range(3))
+        shared, c, d = (place(normal(4, 6, seed=i)) for i in range(3))
         return [step(shared[:, :3], shared[:, 3:]), step(c[:, :3], d[:, 3:])]
 
     same_bits(train)
@@ -74,7 +75,7 @@ def test_arguments_that_share_memory():
 
 def test_an_argument_that_the_function_knows_too():
     def train(compile):
-        table = fn.from_numpy(normal(12, 3))
+        table = place(normal(12, 3))
         step = compile(lambda x: x - table[8:10])
         return [step(table[i : i + 2]) for i in range(6)], step(fn.ones((2, 3), dtype=fn.float64))
 
@@ -104,7 +105,7 @@ def test_a_parameter_as_an_argument():
 def test_parts_of_strided_arrays(view: Callable):
     def train(compile):
         step = compile(lambda x: (x[1:] - x[:-1], x[2:, 1:].sum()))
-        return [step(fn.from_numpy(view(normal(8, 8, seed=i)))) for i in range(3)]
+        return [step(place(view(normal(8, 8, seed=i)))) for i in range(3)]
 
     same_bits(train, recordings=1)
 
@@ -119,7 +120,7 @@ def test_empty_arguments():
 
 def test_a_step_without_arguments():
     def train(compile):
-        model, (x, y) = mlp(), map(fn.from_numpy, examples(1, 5, 12)[0])
+        model, (x, y) = mlp(), map(place, examples(1, 5, 12)[0])
         body = training_step(model, optim.Adam(model.parameters()))
         step = compile(lambda: body(x, y))
         return [step() for _ in range(5)], model.state_dict()
@@ -170,23 +171,23 @@ def test_labels_out_of_range_change_nothing(label: int, dtype: type):
     model = mixed_net()
     opt = optim.Adam(model.parameters())
     step = fn.compile(training_step(model, opt))
-    batches = [(x, y.astype(dtype)) for x, y in examples(4, 6, 2, 6, 6)]
+    batches = [(handed(x), y.astype(dtype)) for x, y in examples(4, 6, 2, 6, 6)]
     for x, y in batches:
-        step(x, y)
+        step(x, handed(y))
     fn.manual_seed(1)
     tensors = [*model.parameters(), *(t for t in flat_state(opt) if isinstance(t, fn.Tensor))]
     if dtype is np.int64:  # else the labels are cast first, after the forward pass as in eager mode
         tensors += model.buffers()
-    before = [t.detach().numpy().copy() for t in tensors]
+    before = [t.detach().cpu().numpy().copy() for t in tensors]
     counts = [state["step"] for state in opt.state.values()]
     bad = batches[0][1].copy()
     bad[3] = label
     with pytest.raises(IndexError, match=f"target {label} is out of range for 5 classes"):
-        step(batches[0][0], bad)
+        step(batches[0][0], handed(bad))
     for tensor, value in zip(tensors, before, strict=True):
-        assert np.array_equal(tensor.detach().numpy(), value)
+        assert np.array_equal(tensor.detach().cpu().numpy(), value)
     assert [state["step"] for state in opt.state.values()] == counts
-    step(*batches[1])
+    step(batches[1][0], handed(batches[1][1]))
     assert [state["step"] for state in opt.state.values()] == [n + 1 for n in counts]
 
 
@@ -195,14 +196,14 @@ def flat_state(opt: optim.Optimizer) -> list[Any]:
 
 
 def test_rows_out_of_range():
-    table = fn.from_numpy(normal(4, 2))
+    table = place(normal(4, 2))
     step = fn.compile(lambda i: table[i].sum())
-    step(np.array([0, 3]))
-    step(np.array([1, -4]))
+    step(handed(np.array([0, 3])))
+    step(handed(np.array([1, -4])))
     for bad in (4, -5):
         with pytest.raises(IndexError, match=f"index {bad} is out of range for 4 rows"):
-            step(np.array([0, bad]))
-    assert step(np.array([2, 2])).item() == pytest.approx(2 * table[2].sum().item())
+            step(handed(np.array([0, bad])))
+    assert step(handed(np.array([2, 2]))).item() == pytest.approx(2 * table[2].sum().item())
 
 
 def test_probabilities_out_of_range():

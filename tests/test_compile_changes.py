@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import place
 from samples import normal
 from steps import examples, mixed_net, same_bits, training_step
 from steps import mlp_without_dropout as mlp
@@ -35,7 +36,7 @@ def set_weight(model: Any, opt: Any) -> None:
 
 
 def replace_weight(model: Any, opt: Any) -> None:
-    model[6].weight = nn.Parameter(fn.from_numpy(normal(5, 36).astype(np.float32)))
+    model[6].weight = nn.Parameter(place(normal(5, 36).astype(np.float32)))
 
 
 def train_the_new_weight(model: Any, opt: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from devices import place
 from steps import examples, mixed_net, same_bits
 from steps import mlp_without_dropout as mlp
 
@@ -134,7 +135,7 @@ def test_the_update_alone(clear: bool):
 
         for x, y in examples(6, 5, 12):
             opt.zero_grad()
-            F.cross_entropy(model(fn.from_numpy(x)), fn.from_numpy(y)).backward()
+            F.cross_entropy(model(place(x)), place(y)).backward()
             update(x)
         return model.state_dict()
 

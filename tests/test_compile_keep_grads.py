@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from steps import examples, mixed_net, mlp, same_bits, training_step
+from steps import batches, examples, mixed_net, mlp, same_bits, training_step
 
 import fastnn as fn
 from fastnn import nn, optim
@@ -13,7 +13,7 @@ from fastnn.nn import functional as F
 def test_gradients_are_none_after_a_step():
     model = mlp()
     step = fn.compile(training_step(model, optim.Adam(model.parameters())))
-    for i, (x, y) in enumerate(examples(4, 5, 12)):
+    for i, (x, y) in enumerate(batches(4, 5, 12)):
         step(x, y)
         assert i == 0 or all(p.grad is None for p in model.parameters())
 
@@ -43,7 +43,7 @@ def test_compile_with_options_is_a_decorator():
 
     for i in range(3):
         step(fn.full((2,), float(i)))
-        assert w.grad.numpy().tolist() == [i, i]
+        assert w.grad.cpu().numpy().tolist() == [i, i]
     assert (step.__name__, step.__doc__) == ("step", "Words.")
 
 
@@ -65,7 +65,7 @@ def test_kept_gradients_can_be_returned():
 def test_a_tape_from_before_a_replay_is_refused():
     layer = nn.Linear(12, 5)
     step = fn.compile(training_step(layer, optim.SGD(layer.parameters(), lr=0.1)))
-    x, y = examples(1, 5, 12)[0]
+    x, y = batches(1, 5, 12)[0]
     step(x, y)
     product = (layer.weight * layer.weight).sum()
     step(x, y)

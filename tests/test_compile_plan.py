@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from steps import examples, training_step
+from steps import batches, training_step
 
 import fastnn as fn
 from fastnn import nn, optim
@@ -22,7 +22,7 @@ def test_the_plan_names_kernels_and_the_arena():
     _, step = deep_step()
     with pytest.raises(RuntimeError, match=r"\[compile\] there is no plan before the first call"):
         step.plan()
-    step(*examples(1, 16, 32)[0])
+    step(*batches(1, 16, 32)[0])
     plan = step.plan()
     for name in ("linear", "cross_entropy", "GFLOP/s"):
         assert name in plan
@@ -31,7 +31,7 @@ def test_the_plan_names_kernels_and_the_arena():
 
 
 def test_a_profile_has_times():
-    rows = deep_step()[1].profile(*examples(1, 16, 32)[0], repeats=3).splitlines()
+    rows = deep_step()[1].profile(*batches(1, 16, 32)[0], repeats=3).splitlines()
     kernels = [row.split() for row in rows if " float32 " in row]
     assert kernels
     assert all(len(fields) == 7 for fields in kernels)  # the name is two of them
@@ -42,9 +42,9 @@ def test_a_profile_trains_as_so_many_calls():
     for profiled in (True, False):
         fn.manual_seed(0)
         weight, step = deep_step()
-        x, y = examples(1, 16, 32)[0]
+        x, y = batches(1, 16, 32)[0]
         step.profile(x, y, repeats=3) if profiled else [step(x, y) for _ in range(5)]
-        ends.append(weight.detach().numpy().tobytes())
+        ends.append(weight.detach().cpu().numpy().tobytes())
     assert ends[0] == ends[1]
 
 
@@ -58,7 +58,7 @@ def test_profiling_what_cannot_be_replayed():
         model.zero_grad()
         return loss
 
-    assert "us" in step.profile(*examples(1, 4, 12)[0])
+    assert "us" in step.profile(*batches(1, 4, 12)[0])
 
 
 def test_a_plan_without_kernels():
@@ -70,5 +70,5 @@ def test_a_plan_without_kernels():
 def test_the_plan_of_a_call_that_cannot_be_replayed():
     model = nn.Linear(12, 5)
     step = fn.compile(training_step(model, optim.Adam(model.parameters())))
-    step(*examples(1, 4, 12)[0])
+    step(*batches(1, 4, 12)[0])
     assert "cannot be replayed: the optimizer made its state" in step.plan()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from devices import place
 from samples import normal
 from steps import same_bits
 
@@ -24,15 +25,15 @@ def test_results_keep_their_structure():
         assert type(result["a"][1]) is list
         assert result["a"][1][1] is None
         assert result["b"] == {}
-        assert result["c"].numpy().tolist() == [2 * i, 2 * i]
-        assert result[3][0].numpy().tolist() == [i + 1, i + 1]
+        assert result["c"].cpu().numpy().tolist() == [2 * i, 2 * i]
+        assert result[3][0].cpu().numpy().tolist() == [i + 1, i + 1]
 
 
 def test_named_tuples_are_kept():
     step = fn.compile(lambda x: x.max(1))
     for i in range(3):
-        result = step(fn.from_numpy(normal(4, 5, seed=i)))
-        assert result.indices.numpy().tolist() == normal(4, 5, seed=i).argmax(1).tolist()
+        result = step(place(normal(4, 5, seed=i)))
+        assert result.indices.cpu().numpy().tolist() == normal(4, 5, seed=i).argmax(1).tolist()
 
 
 def test_a_step_may_return_nothing():
@@ -67,9 +68,9 @@ def test_results_are_new_tensors_off_the_tape():
 )
 def test_results(body: Callable):
     def train(compile):
-        w = fn.from_numpy(normal(3, 3, seed=9))
+        w = place(normal(3, 3, seed=9))
         step = compile(lambda x: body(x, w))
-        return [step(fn.from_numpy(normal(3, 3, seed=i))) for i in range(4)]
+        return [step(place(normal(3, 3, seed=i))) for i in range(4)]
 
     same_bits(train, recordings=1)
 

@@ -14,6 +14,8 @@ from steps import examples, same_bits, training_step
 import fastnn as fn
 from fastnn import nn, optim
 
+pytestmark = pytest.mark.cpu_only("threads of kernels")
+
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 def test_the_same_bits_for_any_number_of_threads(

@@ -14,6 +14,8 @@ import fastnn as fn
 from fastnn import nn, optim
 from fastnn.nn import functional as F
 
+pytestmark = pytest.mark.cpu_only("GPUs have one algorithm")
+
 
 @pytest.fixture(autouse=True)
 def direct() -> Iterator[None]:

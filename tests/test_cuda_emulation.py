@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.cpu_only("the emulation itself")
+
 ROOT = Path(__file__).parents[1]
 EMULATION = ROOT / "tests/cuda_emulation"
 COMPILER = shutil.which(os.environ.get("CXX", "c++"))

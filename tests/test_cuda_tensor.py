@@ -11,7 +11,7 @@ import pytest
 from cuda_run import NEEDS_EMULATION, NEEDS_GPU, run
 
 import fastnn as fn
-from fastnn import nn
+from fastnn import nn, optim
 
 pytestmark = NEEDS_GPU
 DTYPES = ["float32", "float64", "int64", "int32", "uint8", "bool"]
@@ -62,7 +62,7 @@ def test_views_bring_their_own_elements_only() -> None:
 
 
 def test_itself_where_it_is_there() -> None:
-    x = fn.ones(2)
+    x = fn.ones(2, device="cpu")
     y = x.cuda()
     assert x.cpu() is x
     assert x.to("cpu") is x
@@ -82,7 +82,7 @@ def test_device_and_dtype_together() -> None:
 
 
 def test_a_gradient_comes_back() -> None:
-    x = fn.tensor([1.0, 2.0], requires_grad=True)
+    x = fn.tensor([1.0, 2.0], device="cpu", requires_grad=True)
     w = fn.tensor([3.0, 5.0], device="cuda", requires_grad=True)
     y = x.cuda() * w
     y.cpu().sum().backward()
@@ -93,7 +93,7 @@ def test_a_gradient_comes_back() -> None:
 
 
 def test_a_copy_on_the_gpu_is_no_leaf() -> None:
-    x = fn.ones(2, requires_grad=True)
+    x = fn.ones(2, device="cpu", requires_grad=True)
     assert not x.cuda().is_leaf
     assert x.detach().cuda().is_leaf
 
@@ -135,10 +135,33 @@ def test_files_are_of_no_device(tmp_path: Path) -> None:
     fn.save(model.state_dict(), tmp_path / "state")
     back = fn.load(tmp_path / "model")
     for key, value in fn.load(tmp_path / "state").items():
-        assert value.device == back.state_dict()[key].device == "cpu"
-        np.testing.assert_array_equal(value.numpy(), model.state_dict()[key].cpu().numpy())
+        assert value.device == back.state_dict()[key].device == fn.get_default_device()
+        np.testing.assert_array_equal(value.cpu().numpy(), model.state_dict()[key].cpu().numpy())
     model.load_state_dict(back.state_dict())
     assert model[0].weight.device == "cuda"
+
+
+def test_training_goes_on_on_another_device() -> None:
+    x = numbers(4, 3) / 99
+    ends = []
+    for devices in (("cpu", "cpu"), ("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")):
+        model_state = optimizer_state = None
+        for device in devices:
+            fn.manual_seed(1)
+            model = nn.Linear(3, 2, device=device)
+            opt = optim.Adam(model.parameters(), lr=0.1)
+            if model_state is not None:
+                model.load_state_dict(model_state)
+                opt.load_state_dict(optimizer_state)
+            for _ in range(3):
+                opt.zero_grad()
+                (model(fn.tensor(x, dtype="float32", device=device)) ** 2).sum().backward()
+                opt.step()
+            assert all(s["exp_avg"].device == device for s in opt.state.values())
+            model_state, optimizer_state = model.state_dict(), opt.state_dict()
+        ends.append(model.weight.detach().cpu().numpy())
+    for end in ends[1:]:
+        np.testing.assert_allclose(end, ends[0], rtol=1e-5)
 
 
 # --- making tensors ----------------------------------------------------------------------------
@@ -200,10 +223,10 @@ def test_the_default_device() -> None:
 
 
 def test_modules_move_with_their_gradients() -> None:
-    model = nn.Linear(3, 2)
+    model = nn.Linear(3, 2, device="cpu")
     weight = model.weight
     before = weight.detach().numpy().copy()
-    weight.grad = fn.ones(2, 3)
+    weight.grad = fn.ones(2, 3, device="cpu")
     assert model.to("cuda") is model
     assert model.weight is weight
     assert weight.device == weight.grad.device == model.bias.device == "cuda"

@@ -8,6 +8,8 @@ import pytest
 import fastnn as fn
 from fastnn import data
 
+pytestmark = pytest.mark.cpu_only("batches and scalers are of arrays")
+
 
 def numbers(loader):
     """The examples of each batch, by their number."""

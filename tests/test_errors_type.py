@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import handed
 from refusals import Call, T, V, bits, bn, inputs, refuses, table
 
 import fastnn as fn
@@ -197,6 +198,6 @@ def test_layers_name_themselves() -> None:
         nn.Linear(3, 2)(fn.zeros(2, 4))
     # float64 and integer images become what the layer expects.
     for image in (np.ones((1, 1, 3, 3)), np.ones((1, 1, 3, 3), np.uint8)):
-        y = nn.Conv2d(1, 1, 3)(image)
+        y = nn.Conv2d(1, 1, 3)(handed(image))
         assert y.dtype is fn.float32
         assert image.sum() == 9

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import place
 from refusals import Call, I, T, V, bn, ce, inputs, refuses, table
 
 import fastnn as fn
@@ -162,7 +163,11 @@ def test_empty_tensors_where_they_can_be() -> None:
 )
 def test_a_sum_of_no_products_is_zero(call: str) -> None:
     # In a process of its own: where a loop does not end, this test does.
-    code = f"import fastnn as fn, fastnn.nn.functional as F\nassert not ({call}).numpy().any()"
+    code = (
+        "import fastnn as fn, fastnn.nn.functional as F\n"
+        f"fn.set_default_device('{fn.get_default_device()}')\n"
+        f"assert not ({call}).cpu().numpy().any()"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
@@ -214,8 +219,8 @@ def test_values_that_no_integer_holds(value: float, dtype: str, source: str) -> 
     array = np.array([0.0, 1.0, value, 2.0], source)
     kept = array.tobytes()
     for op, call in (
-        ("to", lambda z: fn.from_numpy(array).to(dtype=dtype)),
-        ("to", lambda z: fn.from_numpy(array)[1:].to(getattr(fn, dtype))),
+        ("to", lambda z: place(array).to(dtype=dtype)),
+        ("to", lambda z: place(array)[1:].to(getattr(fn, dtype))),
         ("tensor", lambda z: fn.tensor(array, dtype=dtype)),
         ("tensor", lambda z: fn.tensor(array.tolist(), dtype=dtype)),
         ("full", lambda z: fn.full((2,), value, dtype=dtype)),

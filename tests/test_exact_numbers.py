@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import handed, place
 
 import fastnn as fn
 from fastnn import nn, optim
@@ -32,7 +33,7 @@ def dense(weight: Any, bias: Any = None) -> nn.Linear:
 
 
 def number(x: fn.Tensor) -> float:
-    return float(x.detach().numpy().reshape(()))
+    return float(x.detach().cpu().numpy().reshape(()))
 
 
 def n_params(model: nn.Module) -> int:
@@ -52,23 +53,23 @@ def test_one_weight_update_by_hand():
     loss = 0.5 * ((target - output) ** 2).sum()
     loss.backward()
     optim.SGD(neuron.parameters(), lr=0.1).step()
-    assert round(neuron.weight.detach().numpy()[0, 0], 8) == 2.00265023
+    assert round(neuron.weight.detach().cpu().numpy()[0, 0], 8) == 2.00265023
 
 
 def test_products_of_tensors_are_elementwise():
-    assert np.array_equal((fn.tensor([1.0, 2.0]) * fn.tensor([3.0, 4.0])).numpy(), [3, 8])
+    assert np.array_equal((fn.tensor([1.0, 2.0]) * fn.tensor([3.0, 4.0])).cpu().numpy(), [3, 8])
 
 
 def test_hand_example_of_a_network():
     hidden, output = dense([[1, -2, 2], [2, 1, -4], [1, -1, 0]]), dense([[-3, 1, -3], [0, 1, 2]])
     h = F.sigmoid(hidden(f64([[0.5, 0.9, -0.3]])))
     y = F.sigmoid(output(h))
-    assert np.round(h.detach().numpy(), 2).tolist() == [[0.13, 0.96, 0.40]]
-    assert np.round(y.detach().numpy(), 2).tolist() == [[0.35, 0.85]]
+    assert np.round(h.detach().cpu().numpy(), 2).tolist() == [[0.13, 0.96, 0.40]]
+    assert np.round(y.detach().cpu().numpy(), 2).tolist() == [[0.35, 0.85]]
     (0.5 * (y - f64([[0.9, 0.85]])) ** 2).sum().backward()
-    h, y = h.detach().numpy()[0], y.detach().numpy()[0]
+    h, y = h.detach().cpu().numpy()[0], y.detach().cpu().numpy()[0]
     gradient = h[0] * (y[0] - 0.9) * y[0] * (1 - y[0])
-    assert output.weight.grad.numpy()[0, 0] == pytest.approx(gradient, rel=1e-14)
+    assert output.weight.grad.cpu().numpy()[0, 0] == pytest.approx(gradient, rel=1e-14)
     assert gradient == pytest.approx(0.13 * (0.35 - 0.9) * 0.35 * (1 - 0.35), rel=0.02)
 
 
@@ -162,13 +163,13 @@ def test_first_pool_takes_8x8_to_4x4():
 
 def test_sigmoid_is_a_shifted_tanh():
     z = f64(np.linspace(-30, 30, 601))
-    assert np.abs(F.sigmoid(z).numpy() - (1 + F.tanh(z / 2).numpy()) / 2).max() <= 4e-16
+    assert np.abs(F.sigmoid(z).cpu().numpy() - (1 + F.tanh(z / 2).cpu().numpy()) / 2).max() <= 4e-16
 
 
 def test_steepest_slope_of_sigmoid_is_a_quarter():
     z = f64(np.linspace(-5, 5, 1001), requires_grad=True)
     F.sigmoid(z).sum().backward()
-    slope = z.grad.numpy()
+    slope = z.grad.cpu().numpy()
     assert slope.max() == 0.25
     assert slope.argmax() == 500
 
@@ -176,13 +177,13 @@ def test_steepest_slope_of_sigmoid_is_a_quarter():
 def test_a_softmax_layer_of_zeros_costs_ln_10():
     layer = dense(np.zeros((10, 30)), np.zeros(10))
     x = np.random.default_rng(0).standard_normal((8, 30))
-    cost = nn.CrossEntropyLoss()(layer(x), np.arange(8))
+    cost = nn.CrossEntropyLoss()(layer(handed(x)), handed(np.arange(8)))
     assert round(number(cost), 6) == 2.302585
 
 
 def test_softmax_does_not_see_a_shift():
     z = np.random.default_rng(0).standard_normal((4, 10))
-    a, b = (F.softmax(f64(x), 1).numpy() for x in (z, z + 123))
+    a, b = (F.softmax(f64(x), 1).cpu().numpy() for x in (z, z + 123))
     assert np.abs(a - b).max() <= 1e-14
 
 
@@ -209,17 +210,17 @@ def test_output_deltas(cost: Callable, delta: Callable | None):
     rng = np.random.default_rng(0)
     z, y = f64(rng.standard_normal((5, 3)), requires_grad=True), rng.uniform(size=(5, 3))
     cost(z, f64(y)).backward()
-    a = F.sigmoid(z.detach()).numpy()
-    expected = z.detach().numpy() - y if delta is None else delta(a, y)
-    assert np.abs(z.grad.numpy() - expected).max() <= 1e-14
+    a = F.sigmoid(z.detach()).cpu().numpy()
+    expected = z.detach().cpu().numpy() - y if delta is None else delta(a, y)
+    assert np.abs(z.grad.cpu().numpy() - expected).max() <= 1e-14
 
 
 def test_output_delta_of_softmax_with_log_likelihood():
     rng = np.random.default_rng(0)
     z, labels = f64(rng.standard_normal((5, 3)), requires_grad=True), rng.integers(0, 3, 5)
-    F.cross_entropy(z, fn.from_numpy(labels), reduction="sum").backward()
-    expected = F.softmax(z.detach(), 1).numpy() - np.eye(3)[labels]
-    assert np.abs(z.grad.numpy() - expected).max() <= 1e-15
+    F.cross_entropy(z, place(labels), reduction="sum").backward()
+    expected = F.softmax(z.detach(), 1).cpu().numpy() - np.eye(3)[labels]
+    assert np.abs(z.grad.cpu().numpy() - expected).max() <= 1e-15
 
 
 @pytest.mark.parametrize(
@@ -278,7 +279,7 @@ def test_spread_of_the_weighted_input(std: float, expected: float, digits: int):
     nn.init.normal_(layer.bias)
     x = (np.arange(1000) < 500).astype(np.float32)[None]
     with fn.no_grad():
-        z = layer(x).numpy()
+        z = layer(handed(x)).cpu().numpy()
     assert round(math.sqrt(500 * std**2 + 1), digits) == expected
     assert abs(z.std() / expected - 1) < 0.03  # 10,000 draws: 0.7 % is one standard deviation
 
@@ -294,8 +295,8 @@ def test_gradient_of_a_batch_is_the_mean_over_its_examples():
 
     def gradients(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
         net.zero_grad()
-        nn.CrossEntropyLoss()(net(x), y).backward()
-        return [p.grad.numpy().copy() for p in net.parameters()]
+        nn.CrossEntropyLoss()(net(handed(x)), handed(y)).backward()
+        return [p.grad.cpu().numpy().copy() for p in net.parameters()]
 
     single = [gradients(x[i : i + 1], y[i : i + 1]) for i in range(8)]
     for batch, *examples in zip(gradients(x, y), *single, strict=True):
@@ -309,7 +310,7 @@ def test_weight_decay_is_lambda_over_n():
         weight = nn.Parameter(f64([1.0, -2.0]))
         weight.grad = f64([0.0, 0.0])
         optim.SGD([weight], lr=0.5, weight_decay=lam / n).step()
-        shrunk.append(weight.detach().numpy())
+        shrunk.append(weight.detach().cpu().numpy())
     assert np.array_equal(*shrunk)
     assert shrunk[0] == pytest.approx(np.array([1, -2]) * (1 - 0.5 * 1000 / 50_000), rel=1e-15)
 
@@ -337,7 +338,7 @@ def test_distillation_at_high_temperature_compares_logits():
         z = f64(student, requires_grad=True)
         target = F.softmax(f64(teacher) / t, 1)
         (t**2 * F.kl_div(F.log_softmax(z / t, 1), target, reduction="sum")).backward()
-        errors.append(np.abs(z.grad.numpy() - (student - teacher) / n).max())
+        errors.append(np.abs(z.grad.cpu().numpy() - (student - teacher) / n).max())
     assert errors[2] < 1e-3
     assert errors[0] > 5 * errors[1] > 25 * errors[2]  # the error falls as 1/T
 
@@ -348,7 +349,7 @@ def test_distillation_at_high_temperature_compares_logits():
 def test_convolution_is_cross_correlation_summed_over_channels_with_one_bias_a_map():
     rng = np.random.default_rng(0)
     x, w, b = rng.standard_normal((2, 3, 7, 6)), rng.standard_normal((4, 3, 3, 2)), np.arange(4.0)
-    y = F.conv2d(f64(x), f64(w), f64(b)).numpy()
+    y = F.conv2d(f64(x), f64(w), f64(b)).cpu().numpy()
     assert y.shape == (2, 4, 5, 5)
     for i, j in np.ndindex(5, 5):
         window = x[:, :, i : i + 3, j : j + 2]
@@ -359,4 +360,4 @@ def test_convolution_is_cross_correlation_summed_over_channels_with_one_bias_a_m
 def test_max_pool_sends_the_gradient_to_one_cell():
     x = f64([[[[1.0, 3.0, 5.0, 5.0], [3.0, 2.0, 5.0, 5.0]]]], requires_grad=True)
     (nn.MaxPool2d(2)(x) * f64([[[[2.0, 7.0]]]])).sum().backward()
-    assert x.grad.numpy().tolist() == [[[[0, 2, 7, 0], [0, 0, 0, 0]]]]
+    assert x.grad.cpu().numpy().tolist() == [[[[0, 2, 7, 0], [0, 0, 0, 0]]]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from samples import FLOATS, normal
-from steps import examples, same_bits, training_step
+from steps import batches, examples, same_bits, training_step
 
 import fastnn as fn
 from fastnn import nn, optim
@@ -99,7 +99,7 @@ def test_activations_of_dense_layers_are_part_of_them(activation: str):
     model = nn.Sequential(nn.Linear(12, 12), getattr(nn, activation)(), nn.Linear(12, 5))
     train = fn.compile(training_step(model, optim.SGD(model.parameters(), lr=0.1)))
     infer = fn.compile(lambda x: model(x))
-    x, y = examples(1, 6, 12)[0]
+    x, y = batches(1, 6, 12)[0]
     train(x, y)
     with fn.no_grad():
         infer(x)

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from devices import place
 
 import fastnn as fn
 from fastnn import io, nn
@@ -23,7 +24,7 @@ def network(width=3):
 
 
 def state(model):
-    return {key: value.numpy().copy() for key, value in model.state_dict().items()}
+    return {key: value.cpu().numpy().copy() for key, value in model.state_dict().items()}
 
 
 def assert_same_state(a, b):
@@ -62,14 +63,16 @@ EXAMPLES = {  # each layer with arguments that are not its defaults, and an inpu
 @pytest.mark.parametrize("name", io.LAYERS)
 def test_every_layer_comes_back_as_it_was(tmp_path, name):
     layer, shape = EXAMPLES[name]
-    x = fn.from_numpy(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
+    x = place(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
     model = nn.Sequential(layer).train()
     model(x)  # moves the running statistics
     io.save(model, tmp_path / "run")
     loaded = io.load(tmp_path / "run")
     assert repr(loaded) == repr(model)
     assert_same_state(state(loaded), state(model))
-    np.testing.assert_array_equal(loaded(x).detach().numpy(), model.eval()(x).detach().numpy())
+    np.testing.assert_array_equal(
+        loaded(x).detach().cpu().numpy(), model.eval()(x).detach().cpu().numpy()
+    )
 
 
 @pytest.mark.parametrize("name", io.LAYERS)
@@ -108,8 +111,8 @@ def test_state_dict_of_every_kind_of_tensor(tmp_path):
     }
     io.save(tensors, tmp_path / "t.safetensors")
     loaded = io.load(tmp_path / "t.safetensors")
-    expected = {key: value.numpy() for key, value in tensors.items()}
-    assert_same_state({key: value.numpy() for key, value in loaded.items()}, expected)
+    expected = {key: value.cpu().numpy() for key, value in tensors.items()}
+    assert_same_state({key: value.cpu().numpy() for key, value in loaded.items()}, expected)
     loaded["bytes"].fill_(0)  # not a view of the file
 
 

@@ -11,6 +11,8 @@ import pytest
 
 import fastnn as fn
 
+pytestmark = pytest.mark.cpu_only("instruction sets")
+
 ROOT = Path(__file__).resolve().parents[1]
 FORCED = os.environ.get("FASTNN_ISA")
 FOUND = fn._C.config()["isa_found"]

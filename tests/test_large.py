@@ -9,6 +9,8 @@ import pytest
 
 import fastnn as fn
 
+pytestmark = pytest.mark.cpu_only("results larger than its caches")
+
 N = (32 << 20) // 4 + 37  # float32: beyond the limit, and not whole vectors
 
 

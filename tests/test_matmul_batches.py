@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from devices import place
 from numpy.lib.stride_tricks import as_strided
 from samples import normal
 from steps import same_bits
@@ -41,16 +42,16 @@ EVERY_VIEW = pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 
 def check(left: Array, right: Array) -> None:
     """Value and both gradients against NumPy."""
-    a, b = fn.from_numpy(left).requires_grad_(), fn.from_numpy(right).requires_grad_()
+    a, b = place(left).requires_grad_(), place(right).requires_grad_()
     y = a @ b
-    np.testing.assert_allclose(y.detach().numpy(), left @ right, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(y.detach().cpu().numpy(), left @ right, rtol=1e-12, atol=1e-12)
     dy = normal(*y.shape, seed=9)
-    y.backward(fn.from_numpy(dy))
+    y.backward(place(dy))
     for x, d in ((a, dy @ right.swapaxes(-1, -2)), (b, left.swapaxes(-1, -2) @ dy)):
         d = d.sum(tuple(range(d.ndim - x.ndim)))
         repeated = tuple(i for i in range(d.ndim) if x.shape[i] != d.shape[i])
         d = d.sum(repeated, keepdims=True)
-        np.testing.assert_allclose(x.grad.numpy(), d, rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose(x.grad.cpu().numpy(), d, rtol=1e-11, atol=1e-11)
 
 
 @EVERY_VIEW
@@ -77,18 +78,18 @@ def test_on_the_right(view: Callable[[], Array]) -> None:
 def test_gradient_in_another_layout(view: Callable[[], Array]) -> None:
     a, b = (fn.tensor(normal(*s), requires_grad=True) for s in ((3, 4, 5, 6), (6, 7)))
     dy = view()
-    (a @ b).backward(fn.from_numpy(dy))
-    left, right = a.detach().numpy(), b.detach().numpy()
-    np.testing.assert_allclose(a.grad.numpy(), dy @ right.T, rtol=1e-12, atol=1e-12)
+    (a @ b).backward(place(dy))
+    left, right = a.detach().cpu().numpy(), b.detach().cpu().numpy()
+    np.testing.assert_allclose(a.grad.cpu().numpy(), dy @ right.T, rtol=1e-12, atol=1e-12)
     expected = np.tensordot(left, dy, ((0, 1, 2), (0, 1, 2)))
-    np.testing.assert_allclose(b.grad.numpy(), expected, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(b.grad.cpu().numpy(), expected, rtol=1e-11, atol=1e-11)
 
 
 def test_expanded_tensors_are_not_copied_to_the_wrong_place() -> None:
     a = normal(4, 1, 5, 7)
-    x = fn.from_numpy(a).expand(4, 3, 5, 7)
+    x = place(a).expand(4, 3, 5, 7)
     b = normal(3, 7, 2, seed=1)
-    np.testing.assert_allclose((x @ fn.from_numpy(b)).numpy(), a @ b, rtol=1e-12)
+    np.testing.assert_allclose((x @ place(b)).cpu().numpy(), a @ b, rtol=1e-12)
 
 
 @EVERY_VIEW
@@ -105,7 +106,7 @@ def test_compiled(view: Callable[[], Array], threads: Callable[[int], None]) -> 
             y.sum().backward()
             return y.detach(), w.grad
 
-        x = fn.from_numpy(view())
-        return [step(x, fn.from_numpy(normal(4, 7, 2, seed=i))) for i in range(3)]
+        x = place(view())
+        return [step(x, place(normal(4, 7, 2, seed=i))) for i in range(3)]
 
     same_bits(train)

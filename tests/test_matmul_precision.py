@@ -171,9 +171,11 @@ def test_dense_layers(activation: str, precision: str) -> None:
         check_product(w.grad, dy.T, arrays[0], precision)
         return
     z = place(arrays[0]) @ place(arrays[1]).T
-    expected = getattr(F, activation)(fn.from_numpy(z.cpu().numpy() + arrays[2]))
+    expected = getattr(F, activation)(place(z.cpu().numpy() + arrays[2]))
     y = F.linear(x, w, b, activation)
-    np.testing.assert_allclose(y.detach().cpu().numpy(), expected.numpy(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        y.detach().cpu().numpy(), expected.cpu().numpy(), rtol=1e-5, atol=1e-5
+    )
     y.backward(place(dy))
     assert x.grad is not None
     assert np.isfinite(x.grad.cpu().numpy()).all()

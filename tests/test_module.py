@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from devices import handed, on_gpu, place
 from small_net import arrays, images, same, small_net
 
 import fastnn as fn
@@ -141,25 +142,25 @@ def test_calls_go_to_the_forward_that_is_there():
 
 def test_zero_grad():
     net = Net()
-    net(fn.from_numpy(images(4, 2))).sum().backward()
-    assert np.abs(net.scale.grad.numpy()).max() > 0
+    net(place(images(4, 2))).sum().backward()
+    assert np.abs(net.scale.grad.cpu().numpy()).max() > 0
     net.zero_grad(set_to_none=False)
-    assert np.array_equal(net.scale.grad.numpy(), np.zeros(3))
+    assert np.array_equal(net.scale.grad.cpu().numpy(), np.zeros(3))
     net.zero_grad()
     assert all(p.grad is None for p in net.parameters())
 
 
 def test_copies_are_independent():
     net = small_net()
-    x = fn.from_numpy(images(2, 1, 4, 4))
+    x = place(images(2, 1, 4, 4))
     net.eval()
-    expected = net(x).detach().numpy()
+    expected = net(x).detach().cpu().numpy()
     for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert np.array_equal(twin(x).detach().numpy(), expected)
+        assert np.array_equal(twin(x).detach().cpu().numpy(), expected)
         assert twin[0].weight.requires_grad
         nn.init.zeros_(twin[0].weight)
         assert twin[0].weight is twin[0]._parameters["weight"]
-    assert np.array_equal(net(x).detach().numpy(), expected)
+    assert np.array_equal(net(x).detach().cpu().numpy(), expected)
 
 
 def test_dtype_conversion():
@@ -169,7 +170,8 @@ def test_dtype_conversion():
     assert net[0].weight.dtype == fn.float64
     assert net[1].running_var.dtype == fn.float64
     assert net[1].num_batches_tracked.dtype == fn.int64
-    assert net(images(2, 1, 4, 4)).dtype == fn.float64
+    x = images(2, 1, 4, 4)
+    assert net(place(x).double() if on_gpu() else x).dtype == fn.float64
     assert same(arrays(net.float()), before)
     with pytest.raises(TypeError, match=r"\[to\] expected dtype float32 or float64; got .*int64"):
         net.to(fn.int64)
@@ -195,14 +197,14 @@ def test_state_dict_has_pytorch_names_and_shares_storage():
     }
     assert list(nn.Linear(1, 1).state_dict(prefix="head.")) == ["head.weight", "head.bias"]
     net.state_dict()["4.bias"].fill_(7)
-    assert np.array_equal(net[4].bias.detach().numpy(), [7, 7, 7])
+    assert np.array_equal(net[4].bias.detach().cpu().numpy(), [7, 7, 7])
     assert not net.state_dict()["0.weight"].requires_grad
 
 
 @pytest.mark.parametrize("kind", ["tensors", "arrays", "float64 arrays"])
 def test_state_dict_round_trip(kind: str):
     source, target = small_net(), small_net()
-    source(images(8, 1, 4, 4))  # moves the running statistics
+    source(handed(images(8, 1, 4, 4)))  # moves the running statistics
     for p in source.parameters():
         nn.init.normal_(p)
     state = source.state_dict() if kind == "tensors" else arrays(source)
@@ -252,7 +254,7 @@ def test_not_strict_takes_what_fits():
     result = net.load_state_dict({"4.bias": np.ones(3), "other": np.ones(2)}, strict=False)
     assert result.unexpected_keys == ["other"]
     assert "0.weight" in result.missing_keys
-    assert np.array_equal(net[4].bias.detach().numpy(), np.ones(3))
+    assert np.array_equal(net[4].bias.detach().cpu().numpy(), np.ones(3))
 
 
 # --- containers -------------------------------------------------------------------------------

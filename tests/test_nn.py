@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from devices import handed, place
 from small_net import arrays, images, same, small_net
 
 import fastnn as fn
@@ -78,11 +79,11 @@ def test_bad_arguments_are_named(make: Callable, error: type, message: str):
 def test_layers_take_arrays_and_cast_images(dtype: str, as_array: bool):
     net = small_net().eval()
     x = np.random.default_rng(1).integers(0, 256, (2, 1, 4, 4))
-    expected = net(fn.from_numpy(x.astype(np.float32))).detach().numpy()
+    expected = net(place(x.astype(np.float32))).detach().cpu().numpy()
     x = x.astype(dtype)
-    output = net(x if as_array else fn.from_numpy(x))
+    output = net(handed(x) if as_array else place(x))
     assert output.dtype == fn.float32
-    assert np.array_equal(output.detach().numpy(), expected)
+    assert np.array_equal(output.detach().cpu().numpy(), expected)
 
 
 def test_what_has_gradients_is_not_cast():
@@ -112,27 +113,27 @@ def test_batch_norm_checks_its_input_and_then_changes_nothing():
 def test_dropout():
     layer, x = nn.Dropout(0.25), fn.ones((200, 200))
     fn.manual_seed(3)
-    y = layer(x).numpy()
+    y = layer(x).cpu().numpy()
     assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
     assert abs((y == 0).mean() - 0.25) < 0.01
     fn.manual_seed(3)
-    assert np.array_equal(layer(x).numpy(), y)
-    assert not np.array_equal(layer(x).numpy(), y)
-    assert np.array_equal(layer.eval()(x).numpy(), x.numpy())
+    assert np.array_equal(layer(x).cpu().numpy(), y)
+    assert not np.array_equal(layer(x).cpu().numpy(), y)
+    assert np.array_equal(layer.eval()(x).cpu().numpy(), x.cpu().numpy())
 
 
 def test_losses_take_arrays():
-    logits = fn.from_numpy(images(4, 3))
+    logits = place(images(4, 3))
     target = np.array([0, 2, 1, 1])
-    expected = nn.CrossEntropyLoss()(logits, fn.from_numpy(target)).item()
-    assert nn.CrossEntropyLoss()(logits, target).item() == expected
+    expected = nn.CrossEntropyLoss()(logits, place(target)).item()
+    assert nn.CrossEntropyLoss()(logits, handed(target)).item() == expected
     y = images(4, 3, seed=1).astype(np.float64)
-    loss = nn.MSELoss()(logits, y)
+    loss = nn.MSELoss()(logits, handed(y))
     assert loss.dtype == fn.float32
-    assert loss.item() == pytest.approx(((logits.numpy() - y) ** 2).mean(), rel=1e-6)
-    weighted = nn.CrossEntropyLoss(weight=np.array([1.0, 2.0, 3.0]))
+    assert loss.item() == pytest.approx(((logits.cpu().numpy() - y) ** 2).mean(), rel=1e-6)
+    weighted = nn.CrossEntropyLoss(weight=handed(np.array([1.0, 2.0, 3.0])))
     assert list(weighted.state_dict()) == ["weight"]
-    assert math.isfinite(weighted(logits, target).item())
+    assert math.isfinite(weighted(logits, handed(target)).item())
 
 
 # --- start values -----------------------------------------------------------------------------
@@ -150,7 +151,7 @@ def test_default_start_is_uniform_within_one_over_root_fan_in(layer: Callable, f
     fn.manual_seed(0)
     made, bound = layer(), 1 / math.sqrt(fan_in)
     for p in (made.weight, made.bias):
-        values = p.detach().numpy()
+        values = p.detach().cpu().numpy()
         assert np.abs(values).max() <= bound
         assert np.abs(values).max() > 0.9 * bound
         assert abs(values.std() / (bound / math.sqrt(3)) - 1) < 0.15
@@ -181,7 +182,7 @@ def test_init_standard_deviations(fill: Callable, std: float):
     weight = nn.Parameter(fn.empty((400, 200, 3, 3)))
     assert fill(weight) is weight
     assert weight.requires_grad
-    values = weight.detach().numpy().astype(np.float64)
+    values = weight.detach().cpu().numpy().astype(np.float64)
     assert abs(values.std() - std) <= 0.005 * std + 1e-12  # 720,000 draws: about 0.1 %
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import place
 
 import fastnn as fn
 from fastnn import nn, optim
@@ -125,18 +126,18 @@ def label(case: object) -> str:
 
 def made(shapes: list[tuple[int, ...]], dtype: Any, seed: int = 0) -> list[nn.Parameter]:
     rng = np.random.default_rng(seed)
-    return [nn.Parameter(fn.from_numpy(rng.standard_normal(s)).to(dtype).clone()) for s in shapes]
+    return [nn.Parameter(place(rng.standard_normal(s)).to(dtype).clone()) for s in shapes]
 
 
 def give_grads(params: list[nn.Parameter], rng: np.random.Generator) -> list[Array]:
     """Random gradients, in float64 as the kernel sees them."""
     for p in params:
-        p.grad = fn.from_numpy(rng.standard_normal(tuple(p.shape))).to(p.dtype)
-    return [p.grad.numpy().astype(np.float64) for p in params]
+        p.grad = place(rng.standard_normal(tuple(p.shape))).to(p.dtype)
+    return [p.grad.cpu().numpy().astype(np.float64) for p in params]
 
 
 def values(params: list[nn.Parameter]) -> list[Array]:
-    return [p.detach().numpy().astype(np.float64) for p in params]
+    return [p.detach().cpu().numpy().astype(np.float64) for p in params]
 
 
 def assert_close(actual: Array, expected: Array, dtype: Any, ulps: float = 100) -> None:
@@ -256,13 +257,13 @@ def test_parameters_in_another_memory_order(kind: type):
     w, g = rng.standard_normal((4, 3)), rng.standard_normal((4, 3))
     ends = []
     for order in ("C", "F"):
-        p = nn.Parameter(fn.from_numpy(np.array(w, order=order)))
+        p = nn.Parameter(place(np.array(w, order=order)))
         opt = kind([p], lr=0.1)
         for _ in range(3):
-            p.grad = fn.from_numpy(g.copy())
+            p.grad = place(g.copy())
             opt.step()
             opt.load_state_dict(opt.state_dict())
-        ends.append(p.detach().numpy())
+        ends.append(p.detach().cpu().numpy())
     assert np.array_equal(*ends)
 
 
@@ -292,7 +293,7 @@ def test_zero_grad():
     opt = optim.SGD(params)
     give_grads(params[:1], np.random.default_rng(0))
     opt.zero_grad(set_to_none=False)
-    assert np.array_equal(params[0].grad.numpy(), np.zeros(3))
+    assert np.array_equal(params[0].grad.cpu().numpy(), np.zeros(3))
     assert params[1].grad is None
     opt.zero_grad()
     assert params[0].grad is None
@@ -316,7 +317,7 @@ def test_closure():
 
 @pytest.mark.parametrize("kind", KINDS, ids=label)
 def test_a_quadratic_is_minimised(kind: type):
-    target = fn.from_numpy(np.array([1.0, -2.0]))
+    target = place(np.array([1.0, -2.0]))
     w = nn.Parameter(fn.zeros(2, dtype=fn.float64))
     rate = {optim.SGD: 0.1, optim.Adagrad: 1.0, optim.Adadelta: 50.0}.get(kind, 0.05)
     opt = kind([w], lr=rate)
@@ -324,7 +325,7 @@ def test_a_quadratic_is_minimised(kind: type):
         opt.zero_grad()
         ((w - target) ** 2).sum().backward()
         opt.step()
-    assert np.abs(w.detach().numpy() - [1, -2]).max() < 0.15
+    assert np.abs(w.detach().cpu().numpy() - [1, -2]).max() < 0.15
 
 
 # --- state ------------------------------------------------------------------------------------

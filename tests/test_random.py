@@ -32,11 +32,11 @@ def test_uniform_numbers_are_philox_words() -> None:
     pi_answer = (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)
     assert philox((0xA4093822, 0x299F31D0), pi) == pi_answer
     fn.manual_seed(0)
-    assert (fn.rand(4).numpy() * 2**24).tolist() == [w >> 8 for w in zero]
+    assert (fn.rand(4).cpu().numpy() * 2**24).tolist() == [w >> 8 for w in zero]
     for seed in (1, 2**32 + 5, 2**64 - 1):
         fn.manual_seed(seed)
         assert fn.initial_seed() == seed
-        got = np.concatenate([fn.rand(6).numpy(), fn.rand(5).numpy()]) * 2**24
+        got = np.concatenate([fn.rand(6).cpu().numpy(), fn.rand(5).cpu().numpy()]) * 2**24
         blocks = [philox((seed % 2**32, seed >> 32), (i, 0, 0, 0)) for i in range(4)]
         words = [*blocks[0], *blocks[1][:2], *blocks[2], blocks[3][0]]  # a call starts a block
         assert got.tolist() == [w >> 8 for w in words]
@@ -50,27 +50,27 @@ def test_one_seed_gives_one_sequence_for_any_number_of_threads(
         fn.manual_seed(7)
         made = [fn.rand(3, 10_007, dtype=dtype), fn.randn(5, 10_001, dtype=dtype)]
         made.append(F.dropout(fn.ones(40_003, dtype=dtype), 0.3))
-        return [t.numpy().tobytes() for t in made]
+        return [t.cpu().numpy().tobytes() for t in made]
 
     first = draw()
     for n in (1, 2, 3):
         threads(n)
         assert draw() == first
     fn.manual_seed(8)
-    assert fn.rand(3, 10_007, dtype=dtype).numpy().tobytes() != first[0]
+    assert fn.rand(3, 10_007, dtype=dtype).cpu().numpy().tobytes() != first[0]
 
 
 def test_random_numbers_fill_row_major_whatever_the_layout() -> None:
     fn.manual_seed(1)
-    plain = fn.empty(6, 5).uniform_().numpy()
+    plain = fn.empty(6, 5).uniform_().cpu().numpy()
     fn.manual_seed(1)
-    np.testing.assert_array_equal(fn.empty(5, 6).T.uniform_().numpy(), plain)
+    np.testing.assert_array_equal(fn.empty(5, 6).T.uniform_().cpu().numpy(), plain)
 
 
 def test_uniform_and_normal_moments() -> None:
     n = 400_000
     fn.manual_seed(3)
-    u = fn.empty(n, dtype=fn.float64).uniform_(-2, 6).numpy()
+    u = fn.empty(n, dtype=fn.float64).uniform_(-2, 6).cpu().numpy()
     assert u.min() >= -2
     assert u.max() < 6
     # Five standard errors each.
@@ -79,7 +79,7 @@ def test_uniform_and_normal_moments() -> None:
     cells = np.bincount(((u + 2) * 2).astype(int), minlength=16)
     chi = ((cells - n / 16) ** 2 / (n / 16)).sum()
     assert chi < 15 + 5 * math.sqrt(30)
-    g = fn.empty(n, dtype=fn.float64).normal_(1, 3).numpy()
+    g = fn.empty(n, dtype=fn.float64).normal_(1, 3).cpu().numpy()
     z = (g - 1) / 3
     assert np.isfinite(z).all()
     assert abs(z.mean()) < 5 / math.sqrt(n)
@@ -88,5 +88,5 @@ def test_uniform_and_normal_moments() -> None:
     assert abs((z**4).mean() - 3) < 5 * math.sqrt(96 / n)
     assert abs((z[::2] * z[1::2]).mean()) < 5 / math.sqrt(n / 2)  # a pair shares its words
     assert abs((z[1:] * z[:-1]).mean()) < 5 / math.sqrt(n)
-    same = fn.full((3,), 0.0).uniform_(2, 2).numpy()
+    same = fn.full((3,), 0.0).uniform_(2, 2).cpu().numpy()
     assert (same == 2).all()

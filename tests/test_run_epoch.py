@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import handed, place
 from samples import FLOATS
 from steps import examples, flat, mixed_net, training_step
 
@@ -20,8 +21,10 @@ from fastnn.compile import CompiledStep
 from fastnn.data import DataLoader
 from fastnn.nn import functional as F
 
+DEVICE = fn.get_default_device()
 N = 37
 X, Y = examples(1, N, 12)[0]
+GIVEN_X, GIVEN_Y = handed(X), handed(Y)
 
 
 def mlp() -> nn.Sequential:
@@ -45,7 +48,8 @@ def counting_step(model: Any, opt: Any, loss: Callable = F.cross_entropy) -> Cal
 def by_loader(step: Callable, loader: DataLoader) -> tuple[float, float, list[float]]:
     """Mean loss, accuracy and the losses of an epoch, in Python."""
     total, correct, rows, losses = 0.0, 0, 0, []
-    for x, y in loader:
+    for batch in loader:
+        x, y = (t.to(DEVICE) for t in batch)
         loss, output = step(x, y)
         losses.append(loss.item())
         total += losses[-1] * len(y)
@@ -82,8 +86,8 @@ def both_ways(
             if compiled:
                 order = {"shuffle": shuffle, "seed": None if seed is None else (seed, epoch)}
                 got = step.run_epoch(
-                    x,
-                    y,
+                    handed(x),
+                    handed(y),
                     batch_size,
                     **order,
                     drop_last=drop_last,
@@ -157,20 +161,20 @@ def trained(run: Callable[[CompiledStep], Any], compiled: bool = True) -> list[b
     model = nn.Linear(12, 5)
     step = training_step(model, optim.SGD(model.parameters(), lr=0.1))
     run(fn.compile(step) if compiled else step)
-    return [p.detach().numpy().tobytes() for p in model.parameters()]
+    return [p.detach().cpu().numpy().tobytes() for p in model.parameters()]
 
 
 def test_tensors_train_as_arrays_do():
     ends = [
         trained(lambda step, x=x, y=y: step.run_epoch(x, y, 8, seed=3))
-        for x, y in ((X, Y), (fn.from_numpy(X), fn.from_numpy(Y)), (fn.from_numpy(X), Y))
+        for x, y in ((GIVEN_X, GIVEN_Y), (place(X), place(Y)), (place(X), GIVEN_Y))
     ]
     assert ends[0] == ends[1] == ends[2]
 
 
 def test_the_order_depends_on_the_seed_alone():
     def end(**order: Any) -> list[bytes]:
-        return trained(lambda step: step.run_epoch(X, Y, 8, **order))
+        return trained(lambda step: step.run_epoch(GIVEN_X, GIVEN_Y, 8, **order))
 
     assert end(seed=3) == end(seed=3) == end(seed=(3, 0))
     assert end() == end(seed=1)  # that of manual_seed
@@ -194,12 +198,12 @@ def test_inputs_alone():
             return loss
 
         if compiled:
-            result = fn.compile(step).run_epoch(X, None, 8, seed=2)
+            result = fn.compile(step).run_epoch(GIVEN_X, None, 8, seed=2)
             assert (result.accuracy, result.steps) == (None, 5)
         else:
             for (x,) in DataLoader((X,), 8, True, seed=2):
-                step(x)
-        ends.append([p.detach().numpy().tobytes() for p in model.parameters()])
+                step(x.to(DEVICE))
+        ends.append([p.detach().cpu().numpy().tobytes() for p in model.parameters()])
     assert ends[0] == ends[1]
 
 
@@ -217,29 +221,31 @@ def test_accuracy_is_for_losses_of_classes(loss: Callable, y: Any, counts: bool)
     model = mlp()
     step = counting_step(model, optim.SGD(model.parameters(), lr=0.1), loss)
     for _ in range(2):
-        accuracy = fn.compile(step).run_epoch(X, y, 8).accuracy
+        accuracy = fn.compile(step).run_epoch(GIVEN_X, handed(y), 8).accuracy
         assert (accuracy is not None) == counts
         assert accuracy is None or 0 <= accuracy <= 1
 
 
 @pytest.mark.parametrize("batch_size", [8, 37, 50])
 def test_calls_before_an_epoch_do_not_count(batch_size: int):
-    y = np.zeros_like(Y)
+    y = handed(np.zeros_like(Y))
     model = nn.Linear(12, 5)
     step = fn.compile(training_step(model, optim.SGD(model.parameters(), lr=0.1)))
     for _ in range(50):
-        step(X, y)
-        step(X[: N % batch_size], y[: N % batch_size])
-    assert step.run_epoch(X, y, batch_size).accuracy == 1
+        step(GIVEN_X, y)
+        step(GIVEN_X[: N % batch_size], y[: N % batch_size])
+    assert step.run_epoch(GIVEN_X, y, batch_size).accuracy == 1
 
 
 def test_ignored_labels_are_not_right():
     y = np.where(np.arange(N) % 2, Y, -100)
     model = nn.Linear(12, 5)
     step = fn.compile(training_step(model, optim.SGD(model.parameters(), lr=0.0)))
-    right = (model(fn.from_numpy(X)).detach().numpy().argmax(1) == y).sum()
+    right = (model(place(X)).detach().cpu().numpy().argmax(1) == y).sum()
     for _ in range(2):
-        assert step.run_epoch(X, y, N, shuffle=False).accuracy == pytest.approx(right / N)
+        assert step.run_epoch(GIVEN_X, handed(y), N, shuffle=False).accuracy == pytest.approx(
+            right / N
+        )
 
 
 @pytest.mark.parametrize(
@@ -254,7 +260,7 @@ def test_batches_run_from_c(monkeypatch: pytest.MonkeyPatch, x: Any, shuffle: bo
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
     step = fn.compile(training_step(model, optim.Adam(model.parameters())))
     for _ in range(3):
-        assert step.run_epoch(x, Y[:32], 4, shuffle).steps == 8
+        assert step.run_epoch(handed(x), GIVEN_Y[:32], 4, shuffle).steps == 8
     assert len(calls) == 2  # the one that makes the optimizer's state, and the recording
 
 
@@ -270,13 +276,11 @@ def test_an_exception_ends_the_epoch(last: int):
 
         for _ in range(2):
             with pytest.raises(KeyError):
-                step.run_epoch(X, Y, 8, shuffle=False, on_step=on_step)
-        assert step.run_epoch(X, Y, 8, shuffle=False).steps == 5
+                step.run_epoch(GIVEN_X, GIVEN_Y, 8, shuffle=False, on_step=on_step)
+        assert step.run_epoch(GIVEN_X, GIVEN_Y, 8, shuffle=False).steps == 5
 
     def expected(step):
-        batches = [
-            (fn.from_numpy(X[i : i + 8]), fn.from_numpy(Y[i : i + 8])) for i in range(0, N, 8)
-        ]
+        batches = [(place(X[i : i + 8]), place(Y[i : i + 8])) for i in range(0, N, 8)]
         for x, y in (*2 * batches[: last + 1], *batches):
             step(x, y)
 
@@ -309,10 +313,10 @@ def test_changes_during_an_epoch(name: str):
                 CHANGES[name](model, opt)
 
         if compiled:
-            fn.compile(step).run_epoch(X, Y, 4, seed=2, on_step=on_step)
+            fn.compile(step).run_epoch(GIVEN_X, GIVEN_Y, 4, seed=2, on_step=on_step)
         else:
             for i, (x, y) in enumerate(DataLoader((X, Y), 4, True, seed=2)):
-                step(x, y)
+                step(x.to(DEVICE), y.to(DEVICE))
                 on_step(i, None)
         ends.append(dict(flat((model.state_dict(), opt.state_dict()))))
     eager, compiled = ends
@@ -345,12 +349,18 @@ def test_before_step_comes_before_each(shuffle: bool):
 
 def test_on_step_may_call_the_step_itself():
     def run(step):
-        step.run_epoch(X, Y, 8, shuffle=False, on_step=lambda i, loss: step(X[:8], Y[:8]))
+        step.run_epoch(
+            GIVEN_X,
+            GIVEN_Y,
+            8,
+            shuffle=False,
+            on_step=lambda i, loss: step(GIVEN_X[:8], GIVEN_Y[:8]),
+        )
 
     def expected(step):
         for i in range(0, N, 8):
             for j in (i, 0):
-                step(fn.from_numpy(X[j : j + 8]), fn.from_numpy(Y[j : j + 8]))
+                step(place(X[j : j + 8]), place(Y[j : j + 8]))
 
     assert trained(run) == trained(expected, compiled=False)
 
@@ -396,16 +406,16 @@ def test_bad_arguments(args: tuple, error: type, message: str):
 def test_a_step_without_a_loss(body: Callable, recorded: bool):
     step = fn.compile(body)
     if recorded:
-        step(X[:8], Y[:8])
+        step(GIVEN_X[:8], GIVEN_Y[:8])
     with pytest.raises(TypeError, match=r"\[run_epoch\] the step must return its loss, a tensor"):
-        step.run_epoch(X[:32], Y[:32], 8)
+        step.run_epoch(GIVEN_X[:32], GIVEN_Y[:32], 8)
 
 
 def test_no_examples_and_no_batches():
     step = fn.compile(lambda x, y: (x.mean() + y.sum(), x))
     with pytest.raises(ValueError, match="x is empty"):
-        step.run_epoch(X[:0], Y[:0], 8)
-    assert step.run_epoch(X[:5], Y[:5], 8, drop_last=True) == (0.0, None, 0)
+        step.run_epoch(GIVEN_X[:0], GIVEN_Y[:0], 8)
+    assert step.run_epoch(GIVEN_X[:5], GIVEN_Y[:5], 8, drop_last=True) == (0.0, None, 0)
 
 
 def test_a_label_out_of_range_ends_the_epoch():
@@ -413,13 +423,13 @@ def test_a_label_out_of_range_ends_the_epoch():
     y[20] = 99
 
     def run(step):
-        step.run_epoch(X, Y, 8, shuffle=False)
+        step.run_epoch(GIVEN_X, GIVEN_Y, 8, shuffle=False)
         with pytest.raises(IndexError, match="target 99 is out of range for 5 classes"):
-            step.run_epoch(X, y, 8, shuffle=False)
+            step.run_epoch(GIVEN_X, handed(y), 8, shuffle=False)
 
     def expected(step):
         for i in (0, 8, 16, 24, 32, 0, 8):
-            step(fn.from_numpy(X[i : i + 8]), fn.from_numpy(Y[i : i + 8]))
+            step(place(X[i : i + 8]), place(Y[i : i + 8]))
 
     assert trained(run) == trained(expected, compiled=False)
 
@@ -431,12 +441,15 @@ def test_ctrl_c_ends_the_epoch_between_steps():
     model = nn.Linear(1, 2)
     opt = optim.SGD(model.parameters(), lr=1e-3)
     step = fn.compile(training_step(model, opt))
-    x, y = np.ones((1_000_000, 1), np.float32), np.zeros(1_000_000, np.int64)
-    weight = model.weight.detach().numpy()
-    start = weight.copy()
+    x, y = fn.ones(1_000_000, 1), fn.zeros(1_000_000, dtype=fn.int64)
+
+    def weight() -> np.ndarray:
+        return model.weight.detach().cpu().numpy().copy()
+
+    start = weight()
 
     def interrupt() -> None:
-        while np.array_equal(weight, start):
+        while np.array_equal(weight(), start):
             time.sleep(0.001)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -449,20 +462,21 @@ def test_ctrl_c_ends_the_epoch_between_steps():
         killer.join(30)
     finally:
         signal.signal(signal.SIGINT, before)
-    reached = weight.copy()
+    reached = weight()
     loss = step(x[:4], y[:4]).item()
     assert np.isfinite(loss)
-    assert not np.array_equal(weight, reached)
+    assert not np.array_equal(weight(), reached)
     assert step.run_epoch(x[:8], y[:8], 1).steps == 8
 
 
+@pytest.mark.cpu_only("weights are looked at as they change")
 def test_python_runs_meanwhile():
     seen: list[float] = []
     done = threading.Event()
     model = nn.Linear(1, 2)
     step = fn.compile(training_step(model, optim.SGD(model.parameters(), lr=1e-3)))
     x, y = np.ones((20_000, 1), np.float32), np.zeros(20_000, np.int64)
-    weight = model.weight.detach().numpy()
+    weight = model.weight.detach().cpu().numpy()
 
     def look() -> None:
         while not done.is_set():
@@ -483,7 +497,7 @@ def test_python_runs_meanwhile():
 def test_the_step_is_taken_while_its_epoch_runs():
     model = nn.Linear(1, 2)
     step = fn.compile(training_step(model, optim.SGD(model.parameters(), lr=1e-3)))
-    x, y = np.ones((64, 1), np.float32), np.zeros(64, np.int64)
+    x, y = fn.ones(64, 1), fn.zeros(64, dtype=fn.int64)
     step.run_epoch(x, y, 4)
     results: list[Any] = []
 

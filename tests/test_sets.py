@@ -11,6 +11,8 @@ import pytest
 
 from fastnn import data
 
+pytestmark = pytest.mark.cpu_only("data sets are arrays")
+
 ROOT = os.environ.get("FASTNN_TEST_DATA", "")
 needs_files = pytest.mark.skipif(not ROOT, reason="FASTNN_TEST_DATA names no folder")
 

@@ -10,6 +10,8 @@ import pytest
 
 import fastnn as fn
 
+pytestmark = pytest.mark.cpu_only("functions on vectors")
+
 Array = np.ndarray
 FUNCTIONS: dict[str, Any] = {
     "exp": np.exp,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from devices import place
 from samples import FLOATS, NAMES, normal
 
 import fastnn as fn
@@ -85,10 +86,11 @@ def test_broadcasting(a: tuple[int, ...], b: tuple[int, ...]) -> None:
     for op in (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum):
         name = {"subtract": "sub", "multiply": "mul", "divide": "div"}.get(op.__name__, op.__name__)
         z = getattr(fn, name)(fn.tensor(x), fn.tensor(y))
-        np.testing.assert_array_equal(z.numpy(), op(x, y))
-    np.testing.assert_array_equal((fn.tensor(x) < fn.tensor(y)).numpy(), x < y)
+        np.testing.assert_array_equal(z.cpu().numpy(), op(x, y))
+    np.testing.assert_array_equal((fn.tensor(x) < fn.tensor(y)).cpu().numpy(), x < y)
 
 
+@pytest.mark.cpu_only("NumPy's memory")
 def test_arrays_and_tensors_mix() -> None:
     x, a = fn.tensor([1.0, 2.0]), np.array([3.0, 4.0], np.float32)
     for result in (x + a, a + x):
@@ -106,13 +108,13 @@ def test_arrays_and_tensors_mix() -> None:
 def test_in_place_arithmetic_keeps_the_object_and_its_memory(symbol: str) -> None:
     a, b = normal(2, 3), normal(3, seed=1)
     x = fn.tensor(a)
-    same, memory = x, x.numpy()
+    same, memory = x, x.detach()
     scope = {"x": x, "b": fn.tensor(b)}
     exec(f"x {symbol}= b", scope)
     exec(f"x {symbol}= 2", scope)
     assert scope["x"] is same
     expected = eval(f"a {symbol} b {symbol} 2" if symbol in "*/" else f"(a {symbol} b) {symbol} 2")
-    np.testing.assert_array_equal(memory, expected)
+    np.testing.assert_array_equal(memory.cpu().numpy(), expected)
 
 
 def test_in_place_on_a_view_changes_the_base() -> None:
@@ -126,10 +128,10 @@ def test_in_place_on_a_view_changes_the_base() -> None:
 
 
 def test_in_place_with_an_operand_that_overlaps() -> None:
-    x = fn.from_numpy(np.arange(5.0))
+    x = place(np.arange(5.0))
     x[1:] += x[:-1]
     assert x.tolist() == [0, 1, 3, 5, 7]
-    m = fn.from_numpy(np.arange(4.0).reshape(2, 2))
+    m = place(np.arange(4.0).reshape(2, 2))
     m += m.T
     assert m.tolist() == [[0, 3], [3, 6]]
     m += m

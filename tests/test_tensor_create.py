@@ -29,20 +29,20 @@ from fastnn import nn
         ([True, False], "bool"),
         (np.float64(1.5), "float64"),
         *((np.ones(2, name), name) for name in NAMES),
-        (fn.ones(2, dtype=fn.uint8), "uint8"),
+        (fn.ones(2, dtype=fn.uint8, device="cpu"), "uint8"),
     ],
 )
 def test_tensor_keeps_array_types_and_gives_python_numbers_pytorchs(data: Any, dtype: str) -> None:
     t = fn.tensor(data)
     assert t.dtype.name == dtype
-    np.testing.assert_array_equal(t.numpy(), np.asarray(data))
+    np.testing.assert_array_equal(t.cpu().numpy(), np.asarray(data))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_dtype_is_given_as_object_numpy_type_or_name(name: str) -> None:
     for dtype in (getattr(fn, name), np.dtype(name), name):
         assert fn.zeros(2, dtype=dtype).dtype is getattr(fn, name)
-        assert fn.tensor([0, 1], dtype=dtype).numpy().dtype == name
+        assert fn.tensor([0, 1], dtype=dtype).cpu().numpy().dtype == name
     assert getattr(fn, name).itemsize == np.dtype(name).itemsize
 
 
@@ -68,14 +68,14 @@ def test_sizes_are_ints_a_tuple_or_a_list(make: Callable[..., fn.Tensor]) -> Non
 
 
 def test_factories_fill() -> None:
-    np.testing.assert_array_equal(fn.zeros(2, 2).numpy(), np.zeros((2, 2), np.float32))
-    np.testing.assert_array_equal(fn.ones(2, dtype=fn.int32).numpy(), np.ones(2, np.int32))
+    np.testing.assert_array_equal(fn.zeros(2, 2).cpu().numpy(), np.zeros((2, 2), np.float32))
+    np.testing.assert_array_equal(fn.ones(2, dtype=fn.int32).cpu().numpy(), np.ones(2, np.int32))
     assert fn.full((2,), 7).dtype is fn.int64
     assert fn.full((2,), 7.0).dtype is fn.float32
-    assert fn.full((2,), 2**60 + 1).numpy().tolist() == [2**60 + 1] * 2
+    assert fn.full((2,), 2**60 + 1).cpu().numpy().tolist() == [2**60 + 1] * 2
     x = fn.rand(3, 2).T
     for like, value in ((fn.zeros_like(x), 0), (fn.ones_like(x), 1)):
-        np.testing.assert_array_equal(like.numpy(), np.full((2, 3), value, np.float32))
+        np.testing.assert_array_equal(like.cpu().numpy(), np.full((2, 3), value, np.float32))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_factories_fill() -> None:
 )
 def test_arange_counts_as_numpy_does(bounds: tuple[float, ...]) -> None:
     y = fn.arange(*bounds)
-    np.testing.assert_array_equal(y.numpy(), np.arange(*bounds))
+    np.testing.assert_array_equal(y.cpu().numpy(), np.arange(*bounds))
     assert y.dtype is (fn.float32 if any(isinstance(b, float) for b in bounds) else fn.int64)
 
 
@@ -112,7 +112,7 @@ def test_pickle_keeps_values_type_and_flag(name: str, protocol: int) -> None:
     for t in (base, base.T, base[1:, ::2], base[1, 1], base[:0]):
         back = pickle.loads(pickle.dumps(t, protocol))
         assert back.dtype is t.dtype
-        np.testing.assert_array_equal(back.numpy(), t.numpy())
+        np.testing.assert_array_equal(back.cpu().numpy(), t.cpu().numpy())
         assert back.shape == t.shape
     back = pickle.loads(pickle.dumps(base[:1], protocol))
     back.fill_(0)  # its own, writable memory

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import handed, place, shares_memory
 from samples import NAMES, normal
 
 import fastnn as fn
@@ -30,18 +31,18 @@ KEYS: dict[str, Any] = {
 @pytest.mark.parametrize("key", KEYS)
 def test_getitem_and_setitem_by_ints_and_slices(key: str) -> None:
     k, a = KEYS[key], np.arange(40.0).reshape(4, 5, 2)
-    t = fn.from_numpy(a.copy())
-    np.testing.assert_array_equal(t[k].numpy(), a[k])
-    assert not a[k].size or np.shares_memory(t[k].numpy(), t.numpy())
+    t = place(a.copy())
+    np.testing.assert_array_equal(t[k].cpu().numpy(), a[k])
+    assert not a[k].size or shares_memory(t[k], t)
     t[k] = -1
     a[k] = -1
-    np.testing.assert_array_equal(t.numpy(), a)
+    np.testing.assert_array_equal(t.cpu().numpy(), a)
     values = normal(*a[k].shape)
     t[k] = fn.tensor(values)
     a[k] = values
-    np.testing.assert_array_equal(t.numpy(), a)
-    t[k] = values * 2  # an array
-    np.testing.assert_array_equal(t[k].numpy(), values * 2)
+    np.testing.assert_array_equal(t.cpu().numpy(), a)
+    t[k] = handed(values * 2)
+    np.testing.assert_array_equal(t[k].cpu().numpy(), values * 2)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +52,12 @@ def test_getitem_by_integer_arrays(index: list[Any]) -> None:
     a = normal(4, 3)
     for dtype in (np.int64, np.int32):
         i = np.array(index, dtype)
-        np.testing.assert_array_equal(fn.tensor(a)[i].numpy(), a[i])
-        np.testing.assert_array_equal(fn.tensor(a)[fn.tensor(i)].numpy(), a[i])
-        np.testing.assert_array_equal(fn.tensor(a).T[fn.tensor(i % 3)].numpy(), a.T[i % 3])
-        np.testing.assert_array_equal(fn.tensor(a).index_select(0, fn.tensor(i)).numpy(), a[i])
+        np.testing.assert_array_equal(fn.tensor(a)[i].cpu().numpy(), a[i])
+        np.testing.assert_array_equal(fn.tensor(a)[fn.tensor(i)].cpu().numpy(), a[i])
+        np.testing.assert_array_equal(fn.tensor(a).T[fn.tensor(i % 3)].cpu().numpy(), a.T[i % 3])
+        np.testing.assert_array_equal(
+            fn.tensor(a).index_select(0, fn.tensor(i)).cpu().numpy(), a[i]
+        )
 
 
 def test_getitem_by_a_list() -> None:
@@ -63,15 +66,15 @@ def test_getitem_by_a_list() -> None:
 
 def test_setitem_reads_its_source_before_it_writes() -> None:
     a = np.arange(6.0)
-    t = fn.from_numpy(a.copy())
+    t = place(a.copy())
     t[1:] = t[:-1]
     assert t.tolist() == [0, 0, 1, 2, 3, 4]
-    t = fn.from_numpy(a.copy())
-    t.copy_(fn.from_numpy(a)[::1])
+    t = place(a.copy())
+    t.copy_(place(a)[::1])
     assert t.tolist() == a.tolist()
-    m = fn.from_numpy(np.arange(9.0).reshape(3, 3))
+    m = place(np.arange(9.0).reshape(3, 3))
     m.copy_(m.T)
-    np.testing.assert_array_equal(m.numpy(), np.arange(9.0).reshape(3, 3).T)
+    np.testing.assert_array_equal(m.cpu().numpy(), np.arange(9.0).reshape(3, 3).T)
 
 
 def test_setitem_broadcasts_and_casts_up_only() -> None:
@@ -105,6 +108,6 @@ def test_length_iteration_and_numbers() -> None:
 
 
 def test_repr_says_what_the_tensor_is() -> None:
-    assert repr(fn.tensor([1.0, 2.5])) == "tensor([1. , 2.5])"
+    assert repr(fn.tensor([1.0, 2.5], device="cpu")) == "tensor([1. , 2.5])"
     assert "dtype=fastnn.float64" in repr(fn.zeros(1, dtype=fn.float64))
     assert "requires_grad=True" in repr(fn.zeros(1, requires_grad=True))

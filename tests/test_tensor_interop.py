@@ -12,6 +12,8 @@ from samples import NAMES, Array
 
 import fastnn as fn
 
+pytestmark = pytest.mark.cpu_only("NumPy's memory")
+
 # --- NumPy --------------------------------------------------------------------------------------
 
 LAYOUTS: dict[str, Callable[[Array], Array]] = {

@@ -17,6 +17,8 @@ from samples import normal
 import fastnn as fn
 from fastnn.nn import functional as F
 
+pytestmark = pytest.mark.cpu_only("threads of kernels")
+
 X, W = normal(4, 9, 17, 13).astype(np.float32), normal(10, 9, 3, 3, seed=1).astype(np.float32)
 A, B = normal(201, 130).astype(np.float32), normal(130, 155, seed=1).astype(np.float32)
 S = normal(17 * 17_649).astype(np.float32)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import place
 
 import fastnn as fn
 import fastnn.nn
@@ -30,7 +31,7 @@ DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 def close(actual: Any, expected: Any, dtype: str, ulps: float = 64) -> None:
     """Largest error within `ulps` epsilons of the largest value."""
-    actual, expected = actual.numpy(), expected.detach().numpy()
+    actual, expected = actual.cpu().numpy(), expected.detach().cpu().numpy()
     assert actual.shape == expected.shape
     assert actual.dtype == expected.dtype
     scale = np.abs(expected).max(initial=1e-30)
@@ -46,8 +47,12 @@ def close_states(ours: Any, theirs: Any, dtype: str) -> None:
         close(actual[key], value, dtype)
 
 
+def tensor_of(library: Any, x: Array) -> Any:
+    return place(x) if library is fn else library.from_numpy(x)
+
+
 def leaf(library: Any, x: Array) -> Any:
-    tensor = library.from_numpy(x.copy())
+    tensor = tensor_of(library, x.copy())
     if x.dtype.kind == "f":
         tensor.requires_grad = True
     return tensor
@@ -70,7 +75,7 @@ def compare(ours: Any, theirs: Any, inputs: list[Array], dtype: str, ulps: float
     y, expected = ours(*mine), theirs(*other)
     close(y.detach(), expected, dtype, ulps)
     cotangent = np.random.default_rng(7).standard_normal(expected.shape).astype(dtype)
-    (y * fn.from_numpy(cotangent)).sum().backward()
+    (y * place(cotangent)).sum().backward()
     (expected * torch.from_numpy(cotangent)).sum().backward()
     for a, b in zip(mine, other, strict=True):
         if b.requires_grad:
@@ -161,9 +166,9 @@ def test_layer_repr(make: Callable):
 def test_max_pool_indices(dtype: str):
     x = np.round(normal(*IMAGES)).astype(dtype)  # many ties
     ours, theirs = pair_of(lambda nn: nn.MaxPool2d(3, 2, 1, return_indices=True), dtype)
-    (y, index), (expected, expected_index) = ours(fn.from_numpy(x)), theirs(torch.from_numpy(x))
+    (y, index), (expected, expected_index) = ours(place(x)), theirs(torch.from_numpy(x))
     close(y, expected, dtype, 0)
-    assert np.array_equal(index.numpy(), expected_index.numpy())
+    assert np.array_equal(index.cpu().numpy(), expected_index.cpu().numpy())
 
 
 @DTYPES
@@ -172,7 +177,7 @@ def test_batch_norm_over_several_batches_then_evaluation(momentum: float | None,
     ours, theirs = pair_of(lambda nn: nn.BatchNorm2d(4, momentum=momentum), dtype)
     for seed in range(4):
         x = (normal(*IMAGES, seed=seed) * 3 + 5).astype(dtype)
-        close(ours(fn.from_numpy(x)).detach(), theirs(torch.from_numpy(x)), dtype)
+        close(ours(place(x)).detach(), theirs(torch.from_numpy(x)), dtype)
         close_states(ours, theirs, dtype)
     ours.zero_grad()
     compare(ours.eval(), theirs.eval(), [normal(*IMAGES, seed=9).astype(dtype)], dtype)
@@ -234,7 +239,7 @@ def test_loss(
 ):
     def make(library: Any) -> Any:
         tensors = {
-            key: library.from_numpy(value.astype(dtype)) if isinstance(value, Array) else value
+            key: tensor_of(library, value.astype(dtype)) if isinstance(value, Array) else value
             for key, value in options.items()
         }
         return getattr(library.nn, name)(reduction=reduction, **tensors)
@@ -242,11 +247,11 @@ def test_loss(
     inputs = tuple(x.astype(dtype) if x.dtype.kind == "f" else x for x in inputs)
     ours, theirs = make(fn), make(torch)
     x, expected_x = leaf(fn, inputs[0]), leaf(torch, inputs[0])
-    y = ours(x, *map(fn.from_numpy, inputs[1:]))
+    y = ours(x, *map(place, inputs[1:]))
     expected = theirs(expected_x, *map(torch.from_numpy, inputs[1:]))
     close(y.detach(), expected, dtype)
     cotangent = np.asarray(normal(*expected.shape, seed=7), dtype=dtype)
-    (y * fn.from_numpy(cotangent)).sum().backward()
+    (y * place(cotangent)).sum().backward()
     (expected * torch.from_numpy(cotangent)).sum().backward()
     close(x.grad, expected_x.grad, dtype)
 
@@ -254,7 +259,7 @@ def test_loss(
 @DTYPES
 def test_kl_batchmean(dtype: str):
     inputs = [LOG_PROBABILITIES.astype(dtype), PROBABILITIES.astype(dtype)]
-    y = fn.nn.KLDivLoss(reduction="batchmean")(*map(fn.from_numpy, inputs))
+    y = fn.nn.KLDivLoss(reduction="batchmean")(*map(place, inputs))
     expected = torch.nn.KLDivLoss(reduction="batchmean")(*map(torch.from_numpy, inputs))
     close(y, expected, dtype)
 
@@ -299,7 +304,7 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
 def test_optimizer(name: str, options: dict[str, Any], maximize: bool, dtype: str):
     rng = np.random.default_rng(0)
     start = [rng.standard_normal(shape).astype(dtype) for shape in ((5, 3), (7,), (2, 3, 2, 2))]
-    mine = [fn.nn.Parameter(fn.from_numpy(w.copy())) for w in start]
+    mine = [fn.nn.Parameter(place(w.copy())) for w in start]
     other = [torch.nn.Parameter(torch.from_numpy(w.copy())) for w in start]
     ours = getattr(fn.optim, name)(mine, maximize=maximize, **options)
     theirs = getattr(torch.optim, name)(other, maximize=maximize, **options)
@@ -307,7 +312,7 @@ def test_optimizer(name: str, options: dict[str, Any], maximize: bool, dtype: st
         for i, (a, b) in enumerate(zip(mine, other, strict=True)):
             g = rng.standard_normal(b.shape).astype(dtype)
             skipped = i == 1 and step in (0, 3)
-            a.grad = None if skipped else fn.from_numpy(g.copy())
+            a.grad = None if skipped else place(g.copy())
             b.grad = None if skipped else torch.from_numpy(g.copy())
         ours.step()
         theirs.step()
@@ -353,7 +358,7 @@ def test_training_a_network_takes_the_same_path(name: str):
     x, y = normal(16, 1, 16, 16), np.random.default_rng(1).integers(0, 10, 16)
     first = None
     for _ in range(12):
-        loss = fn.nn.CrossEntropyLoss()(ours(x), y)
+        loss = fn.nn.CrossEntropyLoss()(ours(place(x)), place(y))
         expected = torch.nn.CrossEntropyLoss()(theirs(torch.from_numpy(x)), torch.from_numpy(y))
         assert abs(loss.item() - expected.item()) <= 1e-9 * expected.item()
         first = first or loss.item()

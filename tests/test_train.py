@@ -51,7 +51,7 @@ def test_the_bar_is_drawn_on_a_terminal_only(monkeypatch):
 
 
 def test_fit_follows_the_schedule_and_keeps_the_history_so_far():
-    x, y = np.eye(4, dtype=np.float32), np.arange(4)
+    x, y, device = np.eye(4, dtype=np.float32), np.arange(4), str(fn.get_default_device())
     model = fn.nn.Sequential(fn.nn.Linear(4, 4))
     optimizer = fn.optim.SGD(model.parameters(), lr=0.5)
     rates, lengths = [], []
@@ -66,6 +66,7 @@ def test_fit_follows_the_schedule_and_keeps_the_history_so_far():
         data.DataLoader((x, y), 2),
         (x, y),
         3,
+        device=device,
         schedule=schedule,
         on_epoch=lambda history: lengths.append(len(history)),
     )
@@ -73,4 +74,4 @@ def test_fit_follows_the_schedule_and_keeps_the_history_so_far():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5 / 6)
     assert lengths == [1, 2, 3]
     assert history[2]["val_loss"] < history[0]["val_loss"]
-    assert (history[2]["val_loss"], history[2]["val_accuracy"]) == evaluate(model, x, y)
+    assert (history[2]["val_loss"], history[2]["val_accuracy"]) == evaluate(model, x, y, device)

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from devices import skip_if_emulated
 
+import fastnn as fn
 from fastnn import data
 
+DEVICE = str(fn.get_default_device())
 EXAMPLES = Path(__file__).parents[1] / "examples"
 IMPORTS = {
     "import fastnn as torch": "import torch",
@@ -40,20 +43,24 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_digits(digits):
-    losses, accuracies = zip(*loop(swap_imports=False)(*digits, 15), strict=True)
+    skip_if_emulated("675 steps")
+    losses, accuracies = zip(*loop(swap_imports=False)(*digits, 15, DEVICE), strict=True)
     assert losses[-1] < 0.1 * losses[0]
     assert all(after < before for before, after in pairwise(losses))
     assert accuracies[-1] > 0.95
 
 
 def test_the_same_seed_gives_the_same_losses(digits):
+    x, y = (part[:200] for part in digits)
     train = loop(swap_imports=False)
-    assert train(*digits, 2) == train(*digits, 2)
+    assert train(x, y, 2, DEVICE) == train(x, y, 2, DEVICE)
 
 
 def test_only_the_imports_differ_from_pytorch(digits):
     pytest.importorskip("torch").set_num_threads(1)
-    ours, theirs = (loop(swap)(*digits, 5)[-1] for swap in (False, True))
+    skip_if_emulated("225 steps")
+    ours = loop(swap_imports=False)(*digits, 5, DEVICE)[-1]
+    theirs = loop(swap_imports=True)(*digits, 5)[-1]
     assert abs(ours[0] - theirs[0]) < 0.3 * theirs[0]
     assert abs(ours[1] - theirs[1]) < 0.04
 
@@ -62,8 +69,9 @@ def test_only_the_imports_differ_from_pytorch(digits):
 @pytest.mark.skipif("FASTNN_TEST_DATA" not in os.environ, reason="FASTNN_TEST_DATA is not set")
 def test_mnist_first_epoch():
     pytest.importorskip("torchvision")
+    skip_if_emulated("an epoch of MNIST")
     x, y = data.mnist(os.environ["FASTNN_TEST_DATA"])[0]
-    loss, accuracy = loop(swap_imports=False)(x, y, 1)[0]
+    loss, accuracy = loop(swap_imports=False)(x, y, 1, DEVICE)[0]
     assert abs(accuracy - 0.8959) < 0.01  # a lecture's first epoch; single runs vary by 0.2 %
     assert loss < 0.5
 
@@ -71,7 +79,7 @@ def test_mnist_first_epoch():
 @pytest.mark.parametrize("name", ["mnist_like_pytorch.py", "autograd_by_hand.py"])
 def test_examples_run(name: str):
     pytest.importorskip("sklearn")
-    arguments = ["--epochs", "1"] if name.startswith("mnist") else []
+    arguments = ["--epochs", "1", "--device", DEVICE] if name.startswith("mnist") else []
     command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
