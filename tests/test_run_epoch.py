@@ -340,9 +340,9 @@ def test_before_step_comes_before_each(shuffle: bool):
         if by_hand:
             for i, (x, y) in enumerate(DataLoader((X, Y), 8, shuffle, seed=4)):
                 before(i)
-                step(x, y)
+                step(x.to(DEVICE), y.to(DEVICE))
         else:
-            fn.compile(step).run_epoch(X, Y, 8, shuffle, 4, before_step=before)
+            fn.compile(step).run_epoch(GIVEN_X, GIVEN_Y, 8, shuffle, 4, before_step=before)
         results.append((numbers, dict(flat(model.state_dict()))))
     assert results[0] == results[1]
 

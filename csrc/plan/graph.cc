@@ -264,19 +264,38 @@ struct Plan::Graphs::Epoch {
   std::shared_ptr<Storage> losses, correct;  // (steps) each
 };
 
-// The next `count` steps after `done`; fewer where `before` throws, which is passed on once those
-// that it was called for are under way.
+// The next `count` steps after `done`. Where the values of one are wrong, or `before` throws, those
+// before it, and then that is thrown.
 void Plan::Graphs::start(const Epoch& e, int64_t done, int64_t count, const std::function<void(int64_t)>& before) {
   const Turn turn(plan_);
+  const auto data_at = [&](int64_t step) {
+    std::vector<const char*> data = e.data;
+    for (size_t i = 0; i < data.size() && !e.order; ++i) data[i] += step * e.batch * begin_.row_bytes[i];
+    return data;
+  };
+  const auto order_at = [&](int64_t step) { return e.order ? e.order + step * e.batch : nullptr; };
+  const auto check_steps = [&](int64_t from, int64_t n) {
+    check_values(data_at(from), order_at(from), e.rows, n, e.batch);
+  };
+  std::exception_ptr raised;
+  try {
+    check_steps(done, count);
+  } catch (...) {
+    raised = std::current_exception();
+    int64_t good = 0;
+    try {
+      while (good < count - 1) check_steps(done + good, 1), ++good;
+    } catch (...) {
+      raised = std::current_exception();
+    }
+    count = good;
+  }
   StepState state{};
-  state.order = e.order ? e.order + done * e.batch : nullptr;
-  std::vector<const char*> data = e.data;
-  for (size_t i = 0; i < data.size() && !e.order; ++i) data[i] += done * e.batch * begin_.row_bytes[i];
+  state.order = order_at(done);
+  const std::vector<const char*> data = data_at(done);
   std::copy(data.begin(), data.end(), state.data);
-  check_values(data, state.order, e.rows, count, e.batch);
   graph(1), graph(count >= together_ ? together_ : 1);  // before anything has changed
 
-  std::exception_ptr raised;
   told_.resize(static_cast<size_t>(count * begin_.value_bytes));
   for (int64_t i = 0; i < count; ++i) {
     try {
