@@ -31,6 +31,7 @@ def test_emulation(tmp_path: Path, flags: tuple[str, ...]) -> None:
         "-Wall",
         "-Wextra",
         "-Werror",
+        "-Wno-unknown-pragmas",
         "-DFNN_CUDA",
         "-DFNN_ISA=cuda",
         "-pthread",

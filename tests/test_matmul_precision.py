@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from devices import on_gpu, place
-from samples import normal
+from samples import normal, rounded
 from steps import examples, same_bits, training_step
 
 import fastnn as fn
@@ -40,15 +40,6 @@ def precision(request: Any) -> str:
 
 def single(*shape: int, seed: int = 0) -> Array:
     return normal(*shape, seed=seed).astype(np.float32)
-
-
-def rounded(x: Array, bits: int) -> Array:
-    """To the nearest number with so many significant bits; between two, to the even one for
-    bfloat16 and away from 0 for TF32."""
-    mantissa, exponent = np.frexp(x.astype(np.float64))
-    scaled = np.ldexp(mantissa, bits)
-    whole = np.rint(scaled) if bits == 8 else np.trunc(scaled + np.copysign(0.5, scaled))
-    return np.ldexp(whole, exponent - bits)
 
 
 def check_product(y: fn.Tensor, a: Array, b: Array, precision: str = "medium") -> None:
@@ -129,6 +120,14 @@ def test_what_is_not_rounded(precision: str, dtype: str) -> None:
     y = (a @ b).cpu().numpy().tobytes()
     fn.set_float32_matmul_precision("highest")
     assert y == (a @ b).cpu().numpy().tobytes()
+
+
+@pytest.mark.usefixtures("precision")
+def test_convolutions_of_a_cpu_are_not_rounded() -> None:
+    arrays = [fn.from_numpy(single(*s)) for s in ((2, 40, 9, 9), (40, 40, 3, 3))]
+    y = F.conv2d(*arrays).numpy().tobytes()
+    fn.set_float32_matmul_precision("highest")
+    assert y == F.conv2d(*arrays).numpy().tobytes()
 
 
 def test_rounding_to_even_and_special_numbers() -> None:

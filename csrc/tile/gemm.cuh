@@ -17,12 +17,10 @@
 // before the next; it may use barriers itself.
 #pragma once
 
-#include "core/precision.h"
 #include "core/strided_shape.h"
 #include "cuda/async.cuh"
 #include "cuda/kernel.cuh"
-#include "cuda/math.cuh"
-#include "cuda/mma.cuh"
+#include "tile/cores.cuh"
 
 namespace fnn::cuda {
 
@@ -99,16 +97,6 @@ struct Cut {
 
 // --- tiles of A and B in shared memory ------------------------------------------------------
 
-// Element (line, k) of a tile; the padding spreads what a warp reads or writes over the banks.
-template <int Lines, int Depth, bool LinesLast, int Pad>
-struct TileLayout {
-  static constexpr int kLines = Lines, kDepth = Depth;
-  static constexpr bool kLinesLast = LinesLast;
-  static constexpr int kRow = (LinesLast ? Lines : Depth) + Pad;
-  static constexpr int kSize = kRow * (LinesLast ? Depth : Lines);
-  __device__ static constexpr int at(int line, int k) { return LinesLast ? k * kRow + line : line * kRow + k; }
-};
-
 // Copies `lines` lines and `depth` of k from k0 on, and zeros for what is missing of the tile.
 // Neighbouring threads read neighbours in memory. Those that lie along k and are to lie along
 // lines turn on the way, in runs of 8 by 4 lines a warp: 32 bytes to read, 32 banks to write.
@@ -137,151 +125,6 @@ __device__ void load_tile(const X& x, const typename X::Line* line, int lines, i
     if (x.vectors()) return copy_tile<Threads, Layout, Vec<T>::N>(x, line, lines, k0, depth, to);
   copy_tile<Threads, Layout, 1>(x, line, lines, k0, depth, to);
 }
-
-// --- what the threads of a block do with tiles that are there ------------------------------
-
-// Multiply-adds of each thread's own, in T: an outer product of ThreadM and ThreadN numbers at a
-// time, in groups of 4 that lie as far apart as the threads reach. Slices > 1: as many threads
-// share an element of C, each with a part of every tile's k; for products too small to fill a GPU.
-template <class Type, int M, int N, int K, int ThreadM, int ThreadN, int Slices, int Stages_, int Blocks_>
-struct SimtCore {
-  using T = Type;
-  static constexpr int kM = M, kN = N, kK = K, kSlices = Slices, kStages = Stages_, kBlocks = Blocks_;
-  static constexpr int kRows = M / ThreadM, kCols = N / ThreadN, kThreads = kRows * kCols * Slices;
-  static constexpr int kPasses = ThreadM / 4, kPassRows = M / kPasses;
-  using TileA = TileLayout<M, K, true, 4>;
-  using TileB = TileLayout<N, K, true, 4>;
-  static_assert(kRows % 4 == 0 && kCols % 8 == 0 && K % Slices == 0, "a warp is 4 by 8 threads");
-
-  struct alignas(16) Four {
-    T v[4];
-  };
-
-  int row, col, slice;
-  T sum[ThreadM][ThreadN] = {};
-
-  // Lanes next to each other share a column, those 2 apart a row: then the banks serve half a
-  // warp at a time.
-  __device__ SimtCore() {
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, in_slice = warp % (kThreads / Slices / 32);
-    row = (in_slice / (kCols / 8) * 4 + lane / 16 * 2 + lane % 2) * 4;
-    col = (in_slice % (kCols / 8) * 8 + lane / 2 % 8) * 4;
-    slice = warp / (kThreads / Slices / 32);
-  }
-
-  __device__ void multiply(const T* a, const T* b) {
-#pragma unroll
-    for (int i = 0; i < K / Slices; ++i) {
-      const int k = slice * (K / Slices) + i;
-      Four x[ThreadM / 4], y[ThreadN / 4];
-#pragma unroll
-      for (int g = 0; g < ThreadM / 4; ++g)
-        x[g] = *reinterpret_cast<const Four*>(a + TileA::at(g * (4 * kRows) + row, k));
-#pragma unroll
-      for (int g = 0; g < ThreadN / 4; ++g)
-        y[g] = *reinterpret_cast<const Four*>(b + TileB::at(g * (4 * kCols) + col, k));
-#pragma unroll
-      for (int r = 0; r < ThreadM; ++r)
-#pragma unroll
-        for (int c = 0; c < ThreadN; ++c) sum[r][c] = fma(x[r / 4].v[r % 4], y[c / 4].v[c % 4], sum[r][c]);
-    }
-  }
-
-  // Rows [pass * kPassRows, (pass + 1) * kPassRows) of the tile, to c (kSlices, kPassRows, ld).
-  __device__ void stage(int pass, T* c, int ld) const {
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-#pragma unroll
-      for (int g = 0; g < ThreadN / 4; ++g) {
-        Four y;
-        for (int j = 0; j < 4; ++j) y.v[j] = sum[pass * 4 + i][g * 4 + j];
-        *reinterpret_cast<Four*>(c + (slice * kPassRows + row + i) * ld + g * (4 * kCols) + col) = y;
-      }
-  }
-};
-
-// Tensor cores: a warp has WarpM x WarpN of C, in products of 16 x 8 by mma.sync (mma.cuh), of
-// numbers that are rounded on their way into registers. Tiles lie as memory does, whichever way
-// that is. With g = lane / 4 and t = lane % 4, the lane takes elements g of lines and t and t + 4
-// of k, 8 of k at a time; bfloat16 packs those of 16 in another order than mma_bf16 says, but the
-// same for A and B.
-template <Precision Rounding, int M, int N, int K, int WarpM, int WarpN, bool AAlongK, bool BAlongK, int Stages_,
-          int Blocks_>
-struct TensorCore {
-  using T = float;
-  static constexpr int kM = M, kN = N, kK = K, kSlices = 1, kStages = Stages_, kBlocks = Blocks_;
-  static constexpr int kThreads = 32 * (M / WarpM) * (N / WarpN), kPasses = M / WarpM, kPassRows = WarpM;
-  static constexpr int kTilesM = WarpM / 16, kTilesN = WarpN / 8;
-  // The 8 g and 4 t that a warp reads at once lie in 32 banks.
-  using TileA = TileLayout<M, K, !AAlongK, AAlongK ? 4 : 8>;
-  using TileB = TileLayout<N, K, !BAlongK, BAlongK ? 4 : 8>;
-  static constexpr bool kBf16 = Rounding == Precision::bf16;
-  static constexpr int kStep = kBf16 ? 16 : 8;
-  static_assert(K % kStep == 0);
-
-  int row, col, g, t;
-  float sum[kTilesM][kTilesN][4] = {};
-
-  __device__ TensorCore() {
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    row = warp / (N / WarpN) * WarpM;
-    col = warp % (N / WarpN) * WarpN;
-    g = lane / 4;
-    t = lane % 4;
-  }
-
-  // What a register of a fragment holds: element (line, k), and the one 4 further in k for bfloat16.
-  template <class Tile>
-  __device__ static uint32_t element(const float* x, int line, int k) {
-    const float first = x[Tile::at(line, k)];
-    if constexpr (!kBf16)
-      return to_tf32(first);
-    else
-      return pack_bf16(first, x[Tile::at(line, k + 4)]);
-  }
-
-  __device__ void multiply(const float* a, const float* b) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800  // never started on GPUs without
-#pragma unroll
-    for (int k = 0; k < K; k += kStep) {
-      uint32_t x[kTilesM][4], y[kTilesN][2];
-#pragma unroll
-      for (int i = 0; i < kTilesM; ++i)
-#pragma unroll
-        for (int j = 0; j < 4; ++j)
-          x[i][j] = element<TileA>(a, row + 16 * i + g + 8 * (j % 2), k + t + kStep / 2 * (j / 2));
-#pragma unroll
-      for (int i = 0; i < kTilesN; ++i)
-#pragma unroll
-        for (int j = 0; j < 2; ++j) y[i][j] = element<TileB>(b, col + 8 * i + g, k + t + kStep / 2 * j);
-#pragma unroll
-      for (int i = 0; i < kTilesM; ++i)
-#pragma unroll
-        for (int j = 0; j < kTilesN; ++j)
-          if constexpr (kBf16)
-            mma_bf16(sum[i][j], x[i], y[j]);
-          else
-            mma_tf32(sum[i][j], x[i], y[j]);
-    }
-#endif
-  }
-
-  // The rows of the pass-th row of warps.
-  __device__ void stage(int pass, float* c, int ld) const {
-    if (row != pass * WarpM) return;
-#pragma unroll
-    for (int i = 0; i < kTilesM; ++i)
-#pragma unroll
-      for (int j = 0; j < kTilesN; ++j)
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          Pack<float, 2> two;
-          two.v[0] = sum[i][j][2 * half];
-          two.v[1] = sum[i][j][2 * half + 1];
-          *reinterpret_cast<Pack<float, 2>*>(c + (16 * i + 8 * half + g) * ld + col + 8 * j + 2 * t) = two;
-        }
-  }
-};
 
 template <class Core, class A, class B>
 struct GemmShared {
@@ -435,45 +278,49 @@ void start_gemm(Stream& s, const Product<T, A, B, Finish>& p) {
           sizeof(SumShared<T>), p.m, p.n, cut.chunks, int64_t{0}, static_cast<const T*>(partial), p.finish);
 }
 
-// Whether this stream's GPU has the tensor cores that mma.cuh is written for.
-inline bool has_tensor_cores() {
-  int gpu, major;
+// Of this stream's GPU: 90 for 9.0.
+inline int compute_capability() {
+  int gpu, major, minor;
   check(cudaGetDevice(&gpu), "asking for the current GPU");
   check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, gpu), "asking for the compute capability");
-  return major >= 8;
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, gpu), "asking for the compute capability");
+  return 10 * major + minor;
 }
 
-template <class T, class A, class B, class Finish>
-void gemm(Stream& s, const Product<T, A, B, Finish>& p) {
-  if (p.m == 0 || p.n == 0 || p.batch == 0) return;
-  if constexpr (sizeof(T) == 8) {
-    start_gemm<SimtCore<T, 64, 64, 16, 8, 4, 1, 2, 2>>(s, p);
-  } else {
-    if (tiles_fit(128, 128, p.rows_of_all, p.n, p.k, p.batch))
-      return start_gemm<SimtCore<T, 128, 128, 16, 8, 8, 1, 2, 2>>(s, p);
-    if (tiles_fit(64, 64, p.rows_of_all, p.n, p.k, p.batch))
-      return start_gemm<SimtCore<T, 64, 64, 16, 8, 4, 1, 3, 4>>(s, p);
-    start_gemm<SimtCore<T, 32, 32, 32, 4, 4, 4, 3, 3>>(s, p);
-  }
+// Whether tensor cores are faster than multiply-adds of float32 even where they need three
+// products for one. By arithmetic, not by a clock: a multiprocessor does 512 multiply-adds of TF32
+// for 64 of float32 in 8.0, 1024 for 128 in 9.0, and at most twice as many in 8.6, 8.9 and 12.0.
+inline bool beats_float32() {
+  const int capability = compute_capability();
+  return capability == 80 || capability == 90;
 }
 
 template <Precision Rounding, class A, class B, class Finish>
 void rounded_gemm(Stream& s, const Product<float, A, B, Finish>& p) {
   constexpr bool a = A::kAlongK, b = B::kAlongK;
-  if (tiles_fit(128, 128, p.m, p.n, p.k, p.batch))
+  if (tiles_fit(128, 128, p.rows_of_all, p.n, p.k, p.batch))
     return start_gemm<TensorCore<Rounding, 128, 128, 16, 64, 64, a, b, 3, 2>>(s, p);
   start_gemm<TensorCore<Rounding, 64, 64, 32, 32, 32, a, b, 3, 3>>(s, p);
 }
 
-// The same, where numbers may be rounded: from 32 rows, columns and terms on.
-template <class A, class B, class Finish>
-void gemm(Stream& s, const Product<float, A, B, Finish>& p, Precision precision) {
-  if (precision == Precision::full || p.m < 32 || p.n < 32 || p.k < 32 || p.batch == 0 || !has_tensor_cores())
-    return gemm(s, p);
-  if (precision == Precision::tf32)
-    rounded_gemm<Precision::tf32>(s, p);
-  else
-    rounded_gemm<Precision::bf16>(s, p);
+// Tensor cores take products of 32 rows, columns and terms or more: where numbers may be rounded
+// all, and of others those of large tiles.
+template <class T, class A, class B, class Finish>
+void gemm(Stream& s, const Product<T, A, B, Finish>& p, Precision precision) {
+  if (p.m == 0 || p.n == 0 || p.batch == 0) return;
+  if constexpr (sizeof(T) == 8) {
+    start_gemm<SimtCore<T, 64, 64, 16, 8, 4, 1, 2, 2>>(s, p);
+  } else {
+    const bool thin = p.rows_of_all < 32 || p.n < 32 || p.k < 32;
+    const auto fit = [&](int64_t tile) { return tiles_fit(tile, tile, p.rows_of_all, p.n, p.k, p.batch); };
+    if (!thin && precision != Precision::full && compute_capability() >= 80)
+      return precision == Precision::tf32 ? rounded_gemm<Precision::tf32>(s, p) : rounded_gemm<Precision::bf16>(s, p);
+    if (!thin && fit(128) && beats_float32())
+      return start_gemm<TensorCore<Precision::full, 128, 128, 16, 64, 64, A::kAlongK, B::kAlongK, 3, 2>>(s, p);
+    if (fit(128)) return start_gemm<SimtCore<T, 128, 128, 16, 8, 8, 1, 2, 2>>(s, p);
+    if (fit(64)) return start_gemm<SimtCore<T, 64, 64, 16, 8, 4, 1, 3, 4>>(s, p);
+    start_gemm<SimtCore<T, 32, 32, 32, 4, 4, 4, 3, 3>>(s, p);
+  }
 }
 
 }  // namespace fnn::cuda

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/inline.h"
+#include "core/precision.h"
 #include "ops/unary/args.h"
 
 namespace fnn {
@@ -49,7 +50,8 @@ struct Conv2dFwdArgs {
   const T* b;  // (o) or null
   T* y;        // (n, oh, ow, o), or (n, oh / 2, ow / 2, o) when pooled
   ConvTail tail;
-  uint8_t* cell;  // as y, when pooled
+  uint8_t* cell;        // as y, when pooled
+  Precision precision;  // of a GPU's products of matrices; all other sums are full
 
   template <class V>
   void visit(V& v) {
@@ -75,6 +77,7 @@ struct Conv2dBwdArgs {
   ConvTail tail;
   const T* y;           // as in forward, with an activation
   const uint8_t* cell;  // as y, when pooled
+  Precision precision;  // as in forward
 
   template <class V>
   void visit(V& v) {

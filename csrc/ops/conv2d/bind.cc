@@ -4,6 +4,7 @@
 #include "plan/launch.h"
 #include "plan/plan.h"
 #include "ops/copy/op.h"
+#include "ops/matmul/op.h"
 #include "ops/view/op.h"
 #include "python/casters.h"
 
@@ -89,8 +90,8 @@ Tensor convolve(const char* op, const Tensor& input, const Tensor& weight, const
   const Tensor y = empty_channels_last({s.n, s.o, s.oh, s.ow}, x->dtype);
   if (y->numel() > 0)
     visit_floating(op, "input", x->dtype, [&]<class T>() {
-      launch<kernel::conv2d_fwd>(
-          Conv2dFwdArgs<T>{z, x->data<T>(), w->data<T>(), b ? b->data<T>() : nullptr, y->data<T>(), {}, nullptr});
+      launch<kernel::conv2d_fwd>(Conv2dFwdArgs<T>{
+          z, x->data<T>(), w->data<T>(), b ? b->data<T>() : nullptr, y->data<T>(), {}, nullptr, product_precision()});
     });
   else
     visit_floating(op, "input", x->dtype, []<class T>() {});
@@ -105,8 +106,17 @@ Tensor convolve(const char* op, const Tensor& input, const Tensor& weight, const
       if (none) return;
       visit_floating(op, "input", x->dtype, [&]<class T>() {
         const auto ptr = [](const Tensor& t) { return t ? t->data<T>() : nullptr; };
-        launch<kernel::conv2d_bwd>(Conv2dBwdArgs<T>{
-            z, x->data<T>(), w->data<T>(), g->data<T>(), ptr(dx[0]), ptr(dx[1]), ptr(dx[2]), {}, nullptr, nullptr});
+        launch<kernel::conv2d_bwd>(Conv2dBwdArgs<T>{z,
+                                                    x->data<T>(),
+                                                    w->data<T>(),
+                                                    g->data<T>(),
+                                                    ptr(dx[0]),
+                                                    ptr(dx[1]),
+                                                    ptr(dx[2]),
+                                                    {},
+                                                    nullptr,
+                                                    nullptr,
+                                                    product_precision()});
       });
     };
   });

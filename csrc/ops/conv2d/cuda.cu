@@ -57,13 +57,13 @@ void backward(Stream& s, const Conv2dBwdArgs<T>& a, const Gather& g, const Dz& d
     if (direct_pays<T>(g))
       direct(s, g, dz, w, out);
     else if constexpr (kProducts)
-      implicit_gather(s, g, dz, w, out);
+      implicit_gather(s, g, dz, w, out, a.precision);
   }
   if (a.dw) {
     if (thin_weight_pays(a.s))
       thin_weight_gradient(s, a.s, inputs(a.s, a.x), dz, a.dw);
     else if constexpr (kProducts)
-      implicit_weight_gradient(s, a.s, inputs(a.s, a.x), dz, a.dw);
+      implicit_weight_gradient(s, a.s, inputs(a.s, a.x), dz, a.dw, a.precision);
   }
 }
 
@@ -75,7 +75,7 @@ void conv2d_fwd(Stream& s, const Conv2dFwdArgs<T>& a) {
   const Weights<T> w(a.w, a.s, g);
   const Map<T> x = inputs(a.s, a.x);
   const Outputs<T> out{a.y, a.cell, a.b, a.tail, g.y.out, g.x.out, a.s.o};
-  direct_pays<T>(g) ? direct(s, g, x, w, out) : implicit_gather(s, g, x, w, out);
+  direct_pays<T>(g) ? direct(s, g, x, w, out) : implicit_gather(s, g, x, w, out, a.precision);
 }
 
 // Products read dz as it would be without a tail: it is written out for them, and db summed on the way.

@@ -165,15 +165,18 @@ struct StorePlaces {
 };
 
 template <class T>
-void implicit_gather(Stream& s, const Gather& g, const Map<T>& in, const Weights<T>& weights, const Outputs<T>& out) {
+void implicit_gather(Stream& s, const Gather& g, const Map<T>& in, const Weights<T>& weights, const Outputs<T>& out,
+                     Precision precision) {
   const PackedWeights<T> w = outputs_last(s, g, weights);
   for (int phase_y = 0; phase_y < g.phases_y(); ++phase_y)
     for (int phase_x = 0; phase_x < g.phases_x(); ++phase_x) {
       const GatherProduct of(g, phase_y, phase_x, out.tail.pool);
       const Factors<T> factors{of, w.w, w.stride_group, w.stride_tap, w.stride_i};
-      gemm(s, Product<T, Gathered<T>, Factors<T>, StorePlaces<T>>{of.rows(), g.to, of.columns(), g.groups,
-                                                                  Gathered<T>(of, in), factors, StorePlaces<T>(of, out),
-                                                                  of.all_rows()});
+      gemm(s,
+           Product<T, Gathered<T>, Factors<T>, StorePlaces<T>>{of.rows(), g.to, of.columns(), g.groups,
+                                                               Gathered<T>(of, in), factors, StorePlaces<T>(of, out),
+                                                               of.all_rows()},
+           precision);
     }
 }
 
@@ -256,10 +259,13 @@ struct StoreWeights {
 };
 
 template <class T>
-void implicit_weight_gradient(Stream& s, const ConvShape& z, const Map<T>& in, const Map<T>& dz, T* dw) {
-  gemm(s, Product<T, Seen<T>, Given<T>, StoreWeights<T>>{z.kh * z.kw * (z.c / z.groups), z.o / z.groups,
-                                                         z.n * z.oh * z.ow, z.groups, Seen<T>(z, in),
-                                                         Given<T>(dz, z.groups), StoreWeights<T>{z, dw}});
+void implicit_weight_gradient(Stream& s, const ConvShape& z, const Map<T>& in, const Map<T>& dz, T* dw,
+                              Precision precision) {
+  gemm(s,
+       Product<T, Seen<T>, Given<T>, StoreWeights<T>>{z.kh * z.kw * (z.c / z.groups), z.o / z.groups, z.n * z.oh * z.ow,
+                                                      z.groups, Seen<T>(z, in), Given<T>(dz, z.groups),
+                                                      StoreWeights<T>{z, dw}},
+       precision);
 }
 
 }  // namespace fnn::cuda

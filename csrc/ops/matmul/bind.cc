@@ -148,13 +148,17 @@ void bind_matmul(Module& m) {
          required("other"));
   m.def(
       "set_float32_matmul_precision", &set_precision, py::arg("precision"),
-      "How float32 matrix products (matmul, and linear forward and backward) may treat what they multiply. 'highest', "
-      "the default: as it is. 'high': products of 32 rows, columns and terms or more round it to TF32, a relative "
-      "error of up to 2^-11 a number, and add up in float32, on GPUs with TF32 (compute capability 8.0 or later); "
-      "elsewhere the same as 'highest', to the bit. 'medium': they round it to bfloat16, a relative error of up to "
-      "2^-8 a number, on these GPUs and on processors with AVX512-BF16 (where config()['bf16'] is true); elsewhere "
-      "the same as 'highest'. Subnormal numbers may count as 0 where numbers are rounded. Compiled steps record anew "
-      "when it changes. Raises a ValueError for other names.");
+      "How far float32 matrix products (matmul, linear and, on GPUs, convolutions, forward and backward) may round "
+      "what "
+      "they multiply; sums are float32 always. 'highest', the default: not at all, to float32's accuracy. 'high': to "
+      "TF32, a relative error of up to 2^-11 a number, on GPUs with TF32 (compute capability 8.0 or later). 'medium': "
+      "to "
+      "bfloat16, a relative error of up to 2^-8 a number, on these GPUs and on processors with AVX512-BF16 (where "
+      "config()['bf16'] is true). A mode allows rounding and does not ask for it: products of fewer than 32 rows, "
+      "columns or terms, convolutions of few channels and all convolutions on the CPU are not rounded, and what a "
+      "device "
+      "does not have is the same as 'highest', to the bit. Subnormal numbers may count as 0 where numbers are rounded. "
+      "Compiled steps record anew when it changes. Raises a ValueError for other names.");
   m.def(
       "get_float32_matmul_precision", [] { return kPrecisions[precision]; },
       "'highest', 'high' or 'medium', as set_float32_matmul_precision was told.");

@@ -89,10 +89,7 @@ void product(Stream& s, const Dense<T>& d) {
                                            matrix<T, AAlongK>(d.a, d.lda, AAlongK ? d.k : d.m, strides_of(d.batch, 1)),
                                            matrix<T, BAlongK>(d.b, d.ldb, BAlongK ? d.k : d.n, strides_of(d.batch, 2)),
                                            {d.finish, d.m, d.n}};
-  if constexpr (sizeof(T) == 4)
-    gemm(s, p, d.precision);
-  else
-    gemm(s, p);
+  gemm(s, p, d.precision);
 }
 
 }  // namespace
