@@ -111,13 +111,13 @@ def test_few_channels_are_not_rounded(case: str, precision: str) -> None:
 
 
 @pytest.mark.parametrize("integers", [False, True], ids=["normal", "many equal cells"])
-@pytest.mark.parametrize("size", [(9, 10), (4, 5)])
+@pytest.mark.parametrize("size", [(9, 10), (3, 4)])
 def test_a_fused_tail_has_the_bits_of_one_apart(
     size: tuple[int, int], integers: bool, precision: str
 ) -> None:
     def train(compile):
         model = nn.Sequential(
-            nn.Conv2d(33, 34, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(34, 36, 2)
+            nn.Conv2d(33, 34, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(34, 36, (1, 2))
         ).cuda()
         if integers:
             with fn.no_grad():
@@ -126,10 +126,7 @@ def test_a_fused_tail_has_the_bits_of_one_apart(
                         fn.from_numpy(small_integers(*p.shape, seed=1).astype(np.float32)).cuda()
                     )
         step = compile(
-            training_step(
-                lambda x: model(x).mean((2, 3)),
-                optim.SGD(model.parameters(), lr=0.0 if integers else 0.1),
-            )
+            training_step(lambda x: model(x).mean((2, 3)), optim.SGD(model.parameters(), lr=0.1))
         )
         draw = [(np.rint(x) if integers else x, y) for x, y in examples(3, 3, 33, *size)]
         losses = [step(fn.from_numpy(x).cuda(), fn.from_numpy(y).cuda()) for x, y in draw]

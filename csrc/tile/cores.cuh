@@ -133,8 +133,10 @@ struct TensorCore {
   __device__ void multiply(const float* a, const float* b) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800  // never started on GPUs without
     if constexpr (Rounding == Precision::full) {
-#pragma unroll 1
-      for (int k = 0; k < K; k += kStep) multiply_parts(a, b, k);
+      bool all = true;
+#pragma unroll 1  // it is long enough
+      for (int k = 0; k < K; k += kStep) all &= multiply_parts(a, b, k);
+      if (!__all_sync(0xffffffff, all)) multiply_without_parts(a, b);
     } else {
 #pragma unroll
       for (int k = 0; k < K; k += kStep) multiply_rounded(a, b, k);
@@ -184,8 +186,9 @@ struct TensorCore {
   }
 
   // a b = big big + (big small + small big) + what 2^-21 |a b| bounds: the smallest first, and in
-  // sums of their own, as tensor cores cut off what float32 would round.
-  __device__ void multiply_parts(const float* a, const float* b, int k) {
+  // sums of their own, as tensor cores cut off what float32 would round. Says whether all numbers of
+  // this lane have parts; the others count as 0.
+  __device__ bool multiply_parts(const float* a, const float* b, int k) {
     bool all = true;
     const auto parts_of = [&](float x) {
       const bool has = has_parts(x);
@@ -215,13 +218,13 @@ struct TensorCore {
         for (int c = 0; c < 4; ++c) sum[i][j][c] += products[c];
       }
     }
-    if (!__all_sync(0xffffffff, all)) multiply_without_parts(a, b, k);
+    return all;
   }
 
   // The products that a number without parts is in; the others of its row and column keep their bits.
-  __device__ void multiply_without_parts(const float* a, const float* b, int k0) {
+  __device__ void multiply_without_parts(const float* a, const float* b) {
 #pragma unroll 1
-    for (int k = k0; k < k0 + kStep; ++k) {
+    for (int k = 0; k < K; ++k) {
       float y[2 * kTilesN];
       unsigned without = 0;  // bit j: y[j] has no parts
 #pragma unroll

@@ -288,7 +288,7 @@ inline int compute_capability() {
 }
 
 // Whether tensor cores are faster than multiply-adds of float32 even where they need three
-// products for one. By arithmetic, not by a clock: a multiprocessor does 512 multiply-adds of TF32
+// products for one. By data sheets, not by a clock: a multiprocessor does 512 multiply-adds of TF32
 // for 64 of float32 in 8.0, 1024 for 128 in 9.0, and at most twice as many in 8.6, 8.9 and 12.0.
 inline bool beats_float32() {
   const int capability = compute_capability();
