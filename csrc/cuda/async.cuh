@@ -8,10 +8,11 @@
 
 namespace fnn::cuda {
 
-// The block's dynamic shared memory, as large as start() was told: one struct of T a kernel.
+// The block's dynamic shared memory, as large as start() was told: one struct of T a kernel. Boxes
+// (hopper.cuh) begin at multiples of 1024 bytes.
 template <class T>
 __device__ T* shared_memory() {
-  extern __shared__ __align__(128) unsigned char fnn_shared[];
+  extern __shared__ __align__(1024) unsigned char fnn_shared[];
   return reinterpret_cast<T*>(fnn_shared);
 }
 

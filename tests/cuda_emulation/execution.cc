@@ -1,5 +1,6 @@
 #include "execution.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -7,6 +8,7 @@
 #include <mutex>
 
 #include "fiber.h"
+#include "hopper.h"
 #include "memory.h"
 
 uint3 threadIdx, blockIdx;
@@ -67,6 +69,8 @@ class Order {
   // Whether those that were woken go before those that have not begun.
   bool depth_first() { return shuffle_ && random() % 2; }
   bool reverse() { return reverse_ || (shuffle_ && random() % 2); }
+  // Whether a sleeper goes on before all others, or after them.
+  bool hurries() { return reverse(); }
 
  private:
   size_t random() {
@@ -80,8 +84,8 @@ class Order {
 // All that belongs to the kernel at work; one at a time.
 std::mutex processor;
 const Grid* grid;
-int thread_count, alive, at_barrier;
-bool depth_first, reverse;
+int thread_count, alive, at_barrier, asleep;
+bool depth_first, reverse, hurry;
 Thread threads[kMaxThreads];
 Thread* current;
 std::vector<int64_t> order;  // in which the threads begin
@@ -105,6 +109,7 @@ void wake(Thread& t) { ready[(ready_first + ready_count++) % kMaxThreads] = &t; 
 bool begins() { return begun < thread_count && !(depth_first && ready_count > 0); }
 
 void open_barrier() {
+  if (asleep > 0) mistake("threads wait at a barrier for arrivals or bytes that do not come");
   if (at_barrier < alive)
     mistake(at_barrier > 0 ? "some threads wait at a barrier, others for lanes of their warp that do not come"
                            : "lanes wait for others of their mask that do not come");
@@ -164,9 +169,11 @@ void run_block(Order& chance) {
   chance.fill(order, thread_count);
   depth_first = chance.depth_first();
   reverse = chance.reverse();
+  hurry = chance.hurries();
   alive = thread_count;
-  begun = at_barrier = 0;
+  begun = at_barrier = asleep = 0;
   host->switch_to(next());
+  end_hopper();
   if (!intact(shared, grid->shared_bytes)) mistake("a write beside the shared memory");
 }
 
@@ -210,6 +217,28 @@ void run(const Grid& g) {
 }
 
 unsigned char* shared_memory() { return shared; }
+size_t shared_bytes() { return grid->shared_bytes; }
+int this_thread() { return static_cast<int>(current - threads); }
+
+void sleep(Sleepers& sleepers) {
+  sleepers.push_back(this_thread());
+  ++asleep;
+  wait();
+}
+void wake(Sleepers& sleepers) {
+  if (reverse) std::reverse(sleepers.begin(), sleepers.end());
+  for (const int t : sleepers) {
+    if (hurry) {
+      ready_first = (ready_first + kMaxThreads - 1) % kMaxThreads;
+      ready[ready_first] = &threads[t];
+      ++ready_count;
+    } else {
+      wake(threads[t]);
+    }
+  }
+  asleep -= static_cast<int>(sleepers.size());
+  sleepers.clear();
+}
 Copies& copies() { return current->copies; }
 
 void meet_block() {

@@ -35,6 +35,13 @@ void run(const Grid& grid);
 
 // The running block's dynamic shared memory: of that exact size, all bytes 0xff at first.
 unsigned char* shared_memory();
+size_t shared_bytes();
+
+int this_thread();  // its number in the block
+// Threads that wait until another one wakes them.
+using Sleepers = std::vector<int>;
+void sleep(Sleepers&);
+void wake(Sleepers&);
 
 // Waits for all threads of the block.
 void meet_block();

@@ -7,7 +7,7 @@
 
 namespace emulation {
 
-constexpr size_t kAlignment = 256;
+constexpr size_t kAlignment = 1024;  // as shared memory may ask for
 
 unsigned char* allocate_guarded(size_t bytes);
 void free_guarded(unsigned char* p, size_t bytes);
