@@ -4,13 +4,16 @@ chunks, and the same bits whatever the order of threads."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from cuda_run import NEEDS_EMULATION, NEEDS_GPU
+from cuda_run import NEEDS_EMULATION, NEEDS_GPU, run
 from samples import normal
+from steps import training_step
 
 import fastnn as fn
+from fastnn import nn, optim
 from fastnn.nn import functional as F
 
 pytestmark = NEEDS_GPU
@@ -91,6 +94,129 @@ def test_gradients_of_many_examples(activation: str, dtype: str) -> None:
     eps = float(np.finfo(dtype).eps)
     for expected, got in zip(grads["cpu"], grads["cuda"], strict=True):
         assert (abs(expected - got) <= 2500 * eps * abs(expected).max()).all()
+
+
+# From 128 tiles of 128 x 256 and k = 256 on Hopper rounds to TF32 or bfloat16 first.
+HOPPER = {
+    "whole tiles": (64, 256, 256, 256),
+    "tiles not filled": (32, 129, 259, 300),
+    "tiles not filled, in whole vectors": (32, 196, 264, 388),
+    "one product": (1, 2000, 300, 1990),
+}
+
+
+@pytest.fixture
+def hopper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTNN_CUDA_CAPABILITY", "90")  # where the GPU is emulated
+
+
+@pytest.mark.parametrize(
+    ("size", "order"),
+    [
+        ("whole tiles", "NT"),
+        *(("tiles not filled", order) for order in ("NN", "NT", "TN", "TT")),
+        ("tiles not filled, in whole vectors", "NN"),
+        ("tiles not filled, in whole vectors", "TT"),
+        ("one product", "NN"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["high", "medium"], indirect=True)
+@pytest.mark.usefixtures("hopper")
+def test_hopper(size: str, order: str, precision: str) -> None:
+    test_tiles(HOPPER[size], order, precision)
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"], indirect=True)
+@pytest.mark.usefixtures("hopper")
+def test_hopper_rounds_to_nearest(precision: str) -> None:
+    x, one = single(64, 256, 256), np.broadcast_to(np.eye(256, dtype=np.float32), (64, 256, 256))
+    bits = x.view(np.uint32)
+    bits[::2] &= 0xFFFFF000  # halfway between two numbers of TF32,
+    bits[::4] &= 0xFFFF8000  # or of bfloat16
+    if precision == "high":
+        rounded = bits + 0x1000 & 0xFFFFE000
+    else:
+        rounded = bits + 0x7FFF + (bits >> 16 & 1) & 0xFFFF0000
+    expected = rounded.view(np.float32)[:, :129]
+    x_on_gpu, one_on_gpu = (fn.from_numpy(np.ascontiguousarray(z)).cuda() for z in (x, one))
+    for y in (x_on_gpu[:, :129] @ one_on_gpu, one_on_gpu[:, :129] @ x_on_gpu):
+        np.testing.assert_array_equal(y.cpu().numpy(), expected)
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+@pytest.mark.parametrize("precision", ["high"], indirect=True)
+@pytest.mark.usefixtures("hopper", "precision")
+def test_hopper_with_bias_and_activation(activation: str) -> None:
+    arrays = single(16300, 256), single(129, 256, seed=1), single(129, seed=2)
+    x, w, b = (fn.from_numpy(z).cuda() for z in arrays)
+    z = (x @ w.transpose(0, 1)).cpu().numpy()
+    expected = getattr(F, activation)(fn.from_numpy(z + arrays[2]).cpu()).numpy()
+    y = F.linear(x, w, b, activation).cpu().numpy()
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+
+
+@NEEDS_EMULATION
+@pytest.mark.parametrize("precision", ["medium"], indirect=True)
+@pytest.mark.usefixtures("hopper", "precision")
+def test_hopper_in_every_order_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = (fn.from_numpy(single(*z)).cuda() for z in ((32, 130, 260), (32, 260, 270)))
+    results = set()
+    for order in ("forward", "reverse", "2", "3"):
+        monkeypatch.setenv("FASTNN_CUDA_ORDER", order)
+        results.add((a @ b).cpu().numpy().tobytes())
+    assert len(results) == 1
+
+
+def trained(compiled: bool, rows: int, sizes: list[int]) -> list[bytes]:
+    """Losses and parameters after two steps."""
+    fn.manual_seed(0)
+    layers = [m for i, o in pairwise(sizes) for m in (nn.Linear(i, o), nn.SiLU())]
+    model = nn.Sequential(*layers[:-1]).cuda()
+    step = training_step(model, optim.Adam(model.parameters()))
+    if compiled:
+        step = fn.compile(step)
+    x, y = (fn.from_numpy(z).cuda() for z in (single(rows, sizes[0]), np.arange(rows) % sizes[-1]))
+    results = [step(x, y), step(x, y), *model.parameters()]
+    return [z.detach().cpu().numpy().tobytes() for z in results]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes"),
+    [
+        (256, [129, 16300]),  # dw and its update
+        (16300, [8, 129, 256]),  # dx of the second layer, times the first one's slope
+    ],
+)
+@pytest.mark.parametrize("precision", ["high"], indirect=True)
+@pytest.mark.usefixtures("hopper", "precision")
+def test_hopper_in_compiled_steps(rows: int, sizes: list[int]) -> None:
+    assert trained(True, rows, sizes) == trained(False, rows, sizes)
+
+
+@NEEDS_EMULATION
+@pytest.mark.parametrize(
+    ("capability", "k", "precision", "rounded"),
+    [
+        (90, 256, "high", 4),
+        (90, 256, "medium", 2),
+        (90, 256, "highest", 0),
+        (90, 255, "high", 0),
+        (89, 256, "high", 0),
+        (100, 256, "high", 0),
+    ],
+)
+def test_only_hopper_rounds_first(capability: int, k: int, precision: str, rounded: int) -> None:
+    """Seen by the memory that a product takes from CUDA beside its result."""
+    program = f"""
+        a, b = (fn.zeros(64, *shape, device="cuda") for shape in ((256, {k}), ({k}, 256)))
+        fn.set_float32_matmul_precision("{precision}")
+        before = fn.cuda.memory_reserved()
+        y = a @ b
+        print(fn.cuda.memory_reserved() - before - 4 * y.numel())
+    """
+    extra = int(run(program, FASTNN_CUDA_CAPABILITY=capability))
+    numbers = 2 * 64 * 256 * k
+    assert numbers * rounded <= extra <= numbers * rounded + 6e6  # memory is taken in large pieces
 
 
 @NEEDS_EMULATION

@@ -142,21 +142,31 @@ struct GemmShared {
 constexpr int log2(int n) { return n > 1 ? 1 + log2(n / 2) : 0; }
 __device__ inline int at_most(int most, int64_t n) { return n < most ? static_cast<int>(n) : most; }
 
-// Block -> (batch, chunk, tile). Tiles are gone through in strips of 8 columns: blocks that run
-// at a time share rows and columns in the second-level cache.
+// Row and column of tiles. They are gone through in strips of 8 columns: blocks that run at a time
+// share rows and columns in the second-level cache.
+struct Place {
+  int64_t row, col;
+};
+__device__ inline Place place_of(int64_t tile, const Cut& cut) {
+  constexpr int kStrip = 8;
+  const int64_t strip = tile / (kStrip * cut.tiles_m), in_strip = tile % (kStrip * cut.tiles_m);
+  const int width = at_most(kStrip, cut.tiles_n - strip * kStrip);
+  return {in_strip / width, strip * kStrip + in_strip % width};
+}
+
+// Block -> (batch, chunk, tile).
 template <class Core, class A, class B, class Finish>
 __global__ void __launch_bounds__(Core::kThreads, Core::kBlocks)
     gemm_kernel(Product<typename Core::T, A, B, Finish> p, Cut cut, int64_t first_batch, typename Core::T* partial) {
   using T = typename Core::T;
   using Shared = GemmShared<Core, A, B>;
-  constexpr int kStrip = 8, kStages = Core::kStages, N = Vec<T>::N;
+  constexpr int kStages = Core::kStages, N = Vec<T>::N;
   Shared& shared = *shared_memory<Shared>();
 
   const int64_t tiles = cut.tiles_m * cut.tiles_n, tile = blockIdx.x % tiles, job = blockIdx.x / tiles;
   const int64_t chunk = job % cut.chunks, batch = first_batch + job / cut.chunks;
-  const int64_t strip = tile / (kStrip * cut.tiles_m), in_strip = tile % (kStrip * cut.tiles_m);
-  const int width = at_most(kStrip, cut.tiles_n - strip * kStrip);
-  const int64_t row0 = in_strip / width * Core::kM, col0 = (strip * kStrip + in_strip % width) * Core::kN;
+  const Place place = place_of(tile, cut);
+  const int64_t row0 = place.row * Core::kM, col0 = place.col * Core::kN;
   const int rows = at_most(Core::kM, p.m - row0), cols = at_most(Core::kN, p.n - col0);
   const int64_t k0 = chunk * cut.depth, k1 = k0 + cut.depth < p.k ? k0 + cut.depth : p.k;
 

@@ -4,6 +4,7 @@
 #include "ops/unary/tile.h"
 #include "tile/dense.cuh"
 #include "tile/gemm.cuh"
+#include "tile/gemm_hopper.cuh"
 
 namespace fnn::cuda {
 namespace {
@@ -78,6 +79,13 @@ StridedShape<1> strides_of(const StridedShape<3>& batch, int array) {
   return one;
 }
 
+// Whether several products of a batch share a matrix.
+bool repeats(const StridedShape<3>& batch) {
+  for (int d = 0; d < batch.ndim; ++d)
+    if (batch.size[d] > 1 && (batch.stride[1][d] == 0 || batch.stride[2][d] == 0)) return true;
+  return false;
+}
+
 template <class T, bool AAlongK, bool BAlongK>
 void product(Stream& s, const Dense<T>& d) {
   using A = Matrix<T, AAlongK>;
@@ -89,6 +97,8 @@ void product(Stream& s, const Dense<T>& d) {
                                            matrix<T, AAlongK>(d.a, d.lda, AAlongK ? d.k : d.m, strides_of(d.batch, 1)),
                                            matrix<T, BAlongK>(d.b, d.ldb, BAlongK ? d.k : d.n, strides_of(d.batch, 2)),
                                            {d.finish, d.m, d.n}};
+  if constexpr (sizeof(T) == 4)
+    if (!repeats(d.batch) && hopper_gemm(s, p, d.precision)) return;  // that would round a shared matrix many times
   gemm(s, p, d.precision);
 }
 
