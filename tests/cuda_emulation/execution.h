@@ -1,8 +1,8 @@
-// How a grid is carried out on the CPU. Blocks run one after another, and the threads of one
-// take turns: a thread runs until it must wait for others. In which order they get their turn
-// is FASTNN_CUDA_ORDER's choice: "forward", "reverse", or a number to shuffle by; whatever the
-// order, a kernel without mistakes computes the same. One with a mistake ends the process, and
-// says which.
+// How a grid is carried out on the CPU. Clusters of blocks, mostly of one, run one after another,
+// and the threads of one take turns: a thread runs until it must wait for others. In which order
+// they get their turn is FASTNN_CUDA_ORDER's choice: "forward", "reverse", or a number to shuffle
+// by; whatever the order, a kernel without mistakes computes the same. One with a mistake ends the
+// process, and says which.
 #pragma once
 
 #include <cstddef>
@@ -21,9 +21,11 @@ namespace emulation {
 
 constexpr int kWarp = 32;
 constexpr int kMaxThreads = 1024;  // of a block
+constexpr unsigned kMaxCluster = 16, kPortableCluster = 8;
 
 struct Grid {
   dim3 blocks, threads;
+  unsigned cluster;  // neighbours in x that run together; blocks.x is a multiple of it
   size_t shared_bytes;
   const char* name;  // of the kernel
   std::function<void()> thread;
@@ -49,6 +51,15 @@ void meet_block();
 // lane i gave as `mine`. All must have come with the same act.
 using Act = void (*)(void** lane, unsigned mask);
 void meet_lanes(unsigned mask, void* mine, Act act);
+
+// The running block's number in its cluster.
+unsigned cluster_rank();
+// Waits for all threads of the cluster, in two halves.
+void arrive_at_cluster();
+void wait_for_cluster();
+// Where another block of the cluster has what is at `own` in the running one's shared memory. That
+// block may not end before a barrier of the cluster has come behind the last use.
+void* peer_memory(const void* own, unsigned rank);
 
 // A copy into shared memory that a thread has asked for and that nobody may rely on yet.
 struct PendingCopy {

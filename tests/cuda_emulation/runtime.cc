@@ -28,9 +28,35 @@ int captures = 0;  // streams that record now, where all calls that wait are for
 
 constexpr size_t kPlainShared = 48 << 10;
 std::mutex kernel_mutex;
-std::unordered_map<const void*, size_t> shared_limits;
+struct KernelLimits {
+  size_t shared = kPlainShared;
+  unsigned cluster = kPortableCluster;
+};
+std::unordered_map<const void*, KernelLimits> kernel_limits;
 
-size_t most_shared() { return number("FASTNN_CUDA_CAPABILITY", 80) >= 90 ? 227 << 10 : 163 << 10; }
+bool has_clusters() { return number("FASTNN_CUDA_CAPABILITY", 80) >= 90; }
+size_t most_shared() { return has_clusters() ? 227 << 10 : 163 << 10; }
+
+// Blocks in a cluster.
+unsigned cluster_of(const cudaLaunchConfig_t& c) { return c.numAttrs > 0 ? c.attrs[0].val.clusterDim.x : 1; }
+
+// Whether a kernel may be started so.
+cudaError_t judge(const cudaLaunchConfig_t& c, const void* kernel) {
+  const dim3 g = c.gridDim, b = c.blockDim;
+  const size_t threads = size_t{b.x} * b.y * b.z;
+  const bool fits = threads >= 1 && threads <= kMaxThreads && b.z <= 64 && g.x >= 1 && g.x < 1u << 31 && g.y >= 1 &&
+                    g.y < 65536 && g.z >= 1 && g.z < 65536;
+  if (!fits) return cudaErrorInvalidConfiguration;
+  const std::lock_guard<std::mutex> lock(kernel_mutex);
+  const KernelLimits& limits = kernel_limits[kernel];
+  if (c.dynamicSmemBytes > limits.shared) return cudaErrorInvalidValue;
+  if (c.numAttrs == 0) return cudaSuccess;
+  const auto size = c.attrs[0].val.clusterDim;
+  if (c.numAttrs > 1 || !has_clusters()) return cudaErrorNotSupported;
+  if (size.x < 1 || size.y != 1 || size.z != 1 || size.x > limits.cluster || g.x % size.x != 0)
+    return cudaErrorInvalidClusterSize;
+  return cudaSuccess;
+}
 
 }  // namespace
 
@@ -73,22 +99,13 @@ cudaError_t queue(cudaStream_t stream, std::function<void()> work) {
 }
 
 cudaError_t launch(const cudaLaunchConfig_t& c, const void* kernel, const char* name, std::function<void()> thread) {
-  const dim3 g = c.gridDim, b = c.blockDim;
-  const size_t threads = size_t{b.x} * b.y * b.z;
-  const bool fits = threads >= 1 && threads <= kMaxThreads && b.z <= 64 && g.x >= 1 && g.x < 1u << 31 && g.y >= 1 &&
-                    g.y < 65536 && g.z >= 1 && g.z < 65536;
-  if (!fits) return failed(cudaErrorInvalidConfiguration);
-  {
-    const std::lock_guard<std::mutex> lock(kernel_mutex);
-    const auto limit = shared_limits.find(kernel);
-    if (c.dynamicSmemBytes > (limit == shared_limits.end() ? kPlainShared : limit->second))
-      return failed(cudaErrorInvalidValue);
-  }
-  return queue(c.stream, [grid = Grid{g, b, c.dynamicSmemBytes, name, std::move(thread)}] {
-    run(grid);
-    const char* faulty = std::getenv("FASTNN_CUDA_FAULT");
-    if (faulty && std::strstr(grid.name, faulty)) lost = true;
-  });
+  if (const cudaError_t code = judge(c, kernel)) return failed(code);
+  return queue(c.stream,
+               [grid = Grid{c.gridDim, c.blockDim, cluster_of(c), c.dynamicSmemBytes, name, std::move(thread)}] {
+                 run(grid);
+                 const char* faulty = std::getenv("FASTNN_CUDA_FAULT");
+                 if (faulty && std::strstr(grid.name, faulty)) lost = true;
+               });
 }
 
 }  // namespace emulation
@@ -110,9 +127,11 @@ const char* cudaGetErrorName(cudaError_t code) {
     FNN_NAME(cudaErrorInvalidResourceHandle)
     FNN_NAME(cudaErrorNotReady)
     FNN_NAME(cudaErrorIllegalAddress)
+    FNN_NAME(cudaErrorNotSupported)
     FNN_NAME(cudaErrorStreamCaptureUnsupported)
     FNN_NAME(cudaErrorStreamCaptureInvalidated)
     FNN_NAME(cudaErrorStreamCaptureImplicit)
+    FNN_NAME(cudaErrorInvalidClusterSize)
 #undef FNN_NAME
   }
   return "unknown";
@@ -185,10 +204,23 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
   attributes->maxThreadsPerBlock = emulation::kMaxThreads;
   return emulation::state();
 }
-cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
-  if (value < 0 || static_cast<size_t>(value) > emulation::most_shared()) return failed(cudaErrorInvalidValue);
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute which, int value) {
   const std::lock_guard<std::mutex> lock(emulation::kernel_mutex);
-  emulation::shared_limits[kernel] = static_cast<size_t>(value);
+  emulation::KernelLimits& limits = emulation::kernel_limits[kernel];
+  switch (which) {
+    case cudaFuncAttributeMaxDynamicSharedMemorySize:
+      if (value < 0 || static_cast<size_t>(value) > emulation::most_shared()) return failed(cudaErrorInvalidValue);
+      limits.shared = static_cast<size_t>(value);
+      break;
+    case cudaFuncAttributeNonPortableClusterSizeAllowed:
+      limits.cluster = value ? emulation::kMaxCluster : emulation::kPortableCluster;
+      break;
+  }
+  return emulation::state();
+}
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* kernel, const cudaLaunchConfig_t* config) {
+  if (const cudaError_t code = emulation::judge(*config, kernel)) return failed(code);
+  *clusters = 1;
   return emulation::state();
 }
 
