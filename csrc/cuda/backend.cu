@@ -206,6 +206,14 @@ class Backend final : public CudaBackend {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, handle(s)), "copying between GPUs");
   }
 
+  const char* why_not_dense_epoch(const DenseEpochArgs& a, int gpu) const override {
+    return cuda::why_not_dense_epoch(a, gpu);
+  }
+  void dense_epoch(Stream& s, const DenseEpochArgs& a) const override {
+    select(s);
+    cuda::dense_epoch(s, a);
+  }
+
   void launched(const Stream& s) const override {
     release_workspace();
     if (blocking()) check(cudaStreamSynchronize(handle(s)), "running it");

@@ -11,6 +11,7 @@
 
 namespace fnn {
 
+struct DenseEpochArgs;
 struct KernelTable;
 struct StepBegin;
 struct StepEnd;
@@ -64,6 +65,11 @@ class CudaBackend {
   virtual void upload(const Stream&, void* to, const void* from, size_t bytes) const = 0;    // reads `from` at once
   virtual void download(const Stream&, void* to, const void* from, size_t bytes) const = 0;  // waits
   virtual void copy(const Stream&, void* to, const void* from, size_t bytes) const = 0;      // between GPUs, or on one
+
+  // One kernel that trains a small network for many steps (dense_epoch.h), and why it cannot be used
+  // on this GPU; null where it can. Its data, order and rules are not looked at.
+  virtual const char* why_not_dense_epoch(const DenseEpochArgs&, int gpu) const = 0;
+  virtual void dense_epoch(Stream&, const DenseEpochArgs&) const = 0;
 
   // After every launch: with FASTNN_CUDA_BLOCKING=1 waits, and throws what went wrong.
   virtual void launched(const Stream&) const = 0;

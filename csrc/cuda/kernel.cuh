@@ -27,7 +27,7 @@ inline cudaStream_t native(const Stream& s) { return static_cast<cudaStream_t>(s
 
 constexpr size_t kPlainShared = 48 << 10;  // bytes of shared memory that need not be asked for
 
-// Every launch goes through here. An empty grid is nothing to do.
+// Every launch goes through here, but for clusters (dense_epoch.cu). An empty grid is nothing to do.
 template <class... Params, class... Args>
 void start(Stream& s, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared, const Args&... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;

@@ -50,5 +50,8 @@ void drop_graph(void* graph) noexcept;
 void load_step_kernels();
 void begin_step(Stream& s, const StepBegin& b);
 void end_step(Stream& s, const StepEnd& e);
+// Small networks, trained by one kernel: dense_epoch.cu.
+const char* why_not_dense_epoch(const DenseEpochArgs& a, int gpu);
+void dense_epoch(Stream& s, const DenseEpochArgs& a);
 
 }  // namespace fnn::cuda
