@@ -31,8 +31,9 @@ size_t DenseStep::rule_bytes() const {
 void DenseStep::next_rule(char* to) const {
   void* const now = options->args.get();
   options->slot(now);
-  const void* rule = args.kind == FusedRule::sgd ? static_cast<const void*>(&static_cast<SgdArgs<f32>*>(now)->rule)
-                                                 : &static_cast<AdamArgs<f32>*>(now)->rule;
+  const void* rule = args.kind == FusedRule::sgd
+                         ? static_cast<const void*>(&static_cast<SgdArgs<f32>*>(now)->rule.value)
+                         : &static_cast<AdamArgs<f32>*>(now)->rule.value;
   std::memcpy(to, rule, rule_bytes());
 }
 

@@ -107,9 +107,32 @@ Plan::Graphs::Graphs(Plan& plan)
   begin_.values = place(static_cast<size_t>(begin_.value_bytes));
   state_on_gpu_ = reinterpret_cast<StepState*>(place(sizeof(StepState) + static_cast<size_t>(begin_.value_bytes)));
   begin_.state = end_.state = state_on_gpu_;
+  find_dense();
 }
 
 Plan::Graphs::~Graphs() = default;
+
+void Plan::Graphs::find_dense() {
+  plan_.patch(slots_);
+  const char* why_not = nullptr;
+  std::optional<DenseStep> step = find_dense_step(plan_.ops_, why_not);
+  if (step) {
+    const auto argument = [&](const void* p) {
+      return static_cast<size_t>(std::find(slots_.begin(), slots_.end(), p) - slots_.begin());
+    };
+    const size_t x = argument(step->x), target = argument(step->target), inputs = plan_.inputs_.size();
+    const DenseEpochArgs& a = step->args;
+    if (x < inputs && target < inputs && begin_.rows[x] == a.batch && begin_.rows[target] == a.batch &&
+        begin_.row_bytes[x] == a.in * static_cast<int64_t>(sizeof(f32)) &&
+        outcome().loss == reinterpret_cast<const char*>(step->loss)) {
+      why_not = on_gpu("run_epoch", [&](const CudaBackend& b) { return b.why_not_dense_epoch(a, plan_.device_.gpu); });
+      if (!why_not) dense_ = Dense{*step, x, target};
+    } else {
+      why_not = "the layers, the loss and the result are not of the step's own arguments";
+    }
+  }
+  plan_.notes_.push_back(dense_ ? "epochs are run by one kernel" : text("epochs are not run by one kernel: ", why_not));
+}
 
 char* Plan::Graphs::place(size_t bytes) {
   memory_.push_back(new_storage(bytes));
@@ -178,6 +201,10 @@ void Plan::Graphs::launch(int64_t steps) {
 }
 
 // --- what they are told ----------------------------------------------------------------------
+
+int64_t Plan::Graphs::value_bytes() const {
+  return dense_ ? static_cast<int64_t>(dense_->step.rule_bytes()) : begin_.value_bytes;
+}
 
 // Lets the slots say what the next step's values are.
 void Plan::Graphs::take_values(char* to) {
@@ -264,6 +291,22 @@ struct Plan::Graphs::Epoch {
   std::shared_ptr<Storage> losses, correct;  // (steps) each
 };
 
+void Plan::Graphs::launch_steps(const StepState& state, int64_t steps) {
+  if (!dense_) {
+    upload(state_on_gpu_, &state, sizeof state);
+    return launch(steps);
+  }
+  DenseEpochArgs args = dense_->step.args;
+  args.steps = static_cast<int>(steps);
+  args.x = reinterpret_cast<const f32*>(state.data[dense_->x]);
+  args.target = reinterpret_cast<const i64*>(state.data[dense_->target]);
+  args.order = state.order;
+  args.rules = state.values;
+  args.losses = reinterpret_cast<f32*>(state.losses);
+  args.correct = state.correct;
+  on_gpu("run_epoch", [&](const CudaBackend& b) { b.dense_epoch(active_stream(), args); });
+}
+
 // The next `count` steps after `done`. Where the values of one are wrong, or `before` throws, those
 // before it, and then that is thrown.
 void Plan::Graphs::start(const Epoch& e, int64_t done, int64_t count, const std::function<void(int64_t)>& before) {
@@ -294,9 +337,9 @@ void Plan::Graphs::start(const Epoch& e, int64_t done, int64_t count, const std:
   state.order = order_at(done);
   const std::vector<const char*> data = data_at(done);
   std::copy(data.begin(), data.end(), state.data);
-  graph(1), graph(count >= together_ ? together_ : 1);  // before anything has changed
+  if (!dense_) graph(1), graph(count >= together_ ? together_ : 1);  // before anything has changed
 
-  told_.resize(static_cast<size_t>(count * begin_.value_bytes));
+  told_.resize(static_cast<size_t>(count * value_bytes()));
   for (int64_t i = 0; i < count; ++i) {
     try {
       if (before) before(done + i);
@@ -305,15 +348,15 @@ void Plan::Graphs::start(const Epoch& e, int64_t done, int64_t count, const std:
       count = i;
       break;
     }
-    take_values(told_.data() + i * begin_.value_bytes);
+    char* const to = told_.data() + i * value_bytes();
+    dense_ ? dense_->step.next_rule(to) : take_values(to);
   }
   const auto values = new_storage(told_.size());
   state.values = static_cast<const char*>(values->data.get());
   state.losses = static_cast<char*>(e.losses->data.get()) + done * outcome().loss_bytes;
   if (e.correct) state.correct = static_cast<int64_t*>(e.correct->data.get()) + done;
   upload(values->data.get(), told_.data(), told_.size());
-  upload(state_on_gpu_, &state, sizeof state);
-  launch(count);
+  if (count > 0) launch_steps(state, count);
   plan_.settle();
   if (raised) std::rethrow_exception(raised);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cuda/step.h"
+#include "plan/dense_epoch.h"
 #include "plan/plan.h"
 
 namespace fnn {
@@ -36,18 +37,28 @@ class Plan::Graphs {
   struct Graph;
   struct Epoch;
 
+  // An epoch's step that one kernel can repeat by itself, and which arguments the layers and the loss read.
+  struct Dense {
+    DenseStep step;
+    size_t x, target;
+  };
+
   char* place(size_t bytes);
+  void find_dense();
   const Graph& graph(int steps);
   void queue_steps(Stream& s, int steps) const;
   StepOutcome outcome() const;
   void launch(int64_t steps);
+  int64_t value_bytes() const;
   void take_values(char* to);
   void check_values(const std::vector<char*>& slots, const std::vector<Tensor>& inputs);
   void check_values(const std::vector<const char*>& data, const int64_t* order, int64_t rows, int64_t steps,
                     int64_t batch);
+  void launch_steps(const StepState& state, int64_t steps);
   void start(const Epoch& e, int64_t done, int64_t count, const std::function<void(int64_t)>& before);
 
   Plan& plan_;
+  std::optional<Dense> dense_;
   const int together_;  // steps that one graph of an epoch does
   std::vector<std::shared_ptr<Storage>> memory_;
   std::vector<char*> slots_;  // as Plan::run takes them: where the graphs' own are
