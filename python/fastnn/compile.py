@@ -92,7 +92,9 @@ class CompiledStep:
         `before_step(number)` is called before the learning rate and all else that changes from
         step to step is read for that step, `on_step(number, loss)` after it; what they raise ends
         the epoch, and so does Ctrl-C. On a GPU `before_step` is called many steps ahead, so that
-        it must not call the step itself, and `on_step` makes it wait for every loss.
+        it must not call the step itself, and `on_step` makes it wait for every loss. Where
+        `plan()` says that one kernel runs the epochs, its sums differ from those of single steps in
+        their last bits.
 
         Raises ValueError for arrays of different lengths and a batch_size below 1, TypeError where
         the step does not return a loss.
