@@ -218,8 +218,11 @@ def test_what_does_not_fit_runs_kernel_by_kernel(
 
 
 @NEEDS_EMULATION
-def test_gpus_without_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FASTNN_CUDA_CAPABILITY", "80")
+@pytest.mark.parametrize("older", ["FASTNN_CUDA_CAPABILITY", "FASTNN_CUDA_CODE"])
+def test_gpus_and_code_without_clusters(older: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if older == "FASTNN_CUDA_CODE":  # what the GPU can is known from its first use on
+        monkeypatch.setenv("FASTNN_CUDA_CAPABILITY", "91")
+    monkeypatch.setenv(older, "80")
     assert "the GPU has no clusters" in train("cuda", Sizes(6, 5, 3, 4)).plan
 
 

@@ -235,3 +235,17 @@ def test_the_same_bits_in_every_order_of_threads(
             b"".join(t.detach().cpu().numpy().tobytes() for t in (y, *(t.grad for t in ts)))
         )
     assert len(results) == 1
+
+
+@NEEDS_EMULATION
+@pytest.mark.parametrize(("code", "rounds"), [(75, False), (80, True), (90, True)])
+def test_code_that_a_driver_made_for_an_older_gpu_uses_no_tensor_cores(
+    code: int, rounds: bool
+) -> None:
+    program = """
+        x = fn.full((64, 64), 1 + 2.0**-14, device="cuda")
+        fn.set_float32_matmul_precision("high")
+        print((x @ x)[0, 0].item() == 64)
+    """
+    found = run(program, FASTNN_CUDA_CAPABILITY=90, FASTNN_CUDA_CODE=code)
+    assert found == str(rounds)

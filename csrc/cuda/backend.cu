@@ -2,9 +2,11 @@
 #include <dlfcn.h>
 
 #include <array>
+#include <atomic>
 #include <mutex>
 #include <vector>
 
+#include "cuda/kernel.cuh"
 #include "cuda/runtime.h"
 #include "isa/kernels.h"
 
@@ -247,6 +249,22 @@ class Backend final : public CudaBackend {
 };
 
 }  // namespace
+
+Capability capability() {
+  static std::atomic<int> codes[kMaxGpus];  // by GPU, with its own, which an emulated one may change
+  int gpu, major, minor;
+  check(cudaGetDevice(&gpu), "asking for the current GPU");
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, gpu), "asking for the compute capability");
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, gpu), "asking for the compute capability");
+  const int own = 10 * major + minor;
+  int known = codes[gpu];
+  if (known / 1000 != own) {
+    cudaFuncAttributes attributes;
+    check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&probe)), "looking for the kernels");
+    codes[gpu] = known = 1000 * own + attributes.ptxVersion;
+  }
+  return {own, known % 1000};
+}
 
 void select(int gpu) {
   int selected = -1;  // asked for, since other libraries of the process choose too

@@ -550,9 +550,7 @@ bool find_layout(const DenseEpochArgs& a, int gpu, Layout& l) {
 }  // namespace
 
 const char* why_not_dense_epoch(const DenseEpochArgs& a, int gpu) {
-  int major = 0;
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, gpu), "asking what a GPU is");
-  if (major < 9) return "the GPU has no clusters of blocks";
+  if (capability().code < 90) return "the GPU has no clusters of blocks";
   if (a.classes > kMostClasses) return "more than 32 classes";
   Layout l;
   return find_layout(a, gpu, l) ? nullptr : "network and batch are too large for the shared memory of a cluster";

@@ -20,6 +20,12 @@ namespace fnn::cuda {
 
 // Throws what the code means, and what was asked; fnn_cuda's runtime defines both.
 void check(cudaError_t code, const char* doing);
+// Compute capability, 90 for 9.0: of the GPU that is selected, and of the code that runs there, which is
+// older where a driver had to make it from PTX. What the code may use is the latter's.
+struct Capability {
+  int gpu, code;
+};
+Capability capability();
 // Device memory, 256-byte aligned, that lives until the work this kernel queues is done.
 void* workspace(Stream& s, size_t bytes);
 

@@ -131,12 +131,14 @@ struct TensorCore {
   }
 
   __device__ void multiply(const float* a, const float* b) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800  // never started on GPUs without
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800  // never started where the code is for GPUs without
     if constexpr (Rounding == Precision::full) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ == 800 || __CUDA_ARCH__ == 900  // as beats_float32() says
       bool all = true;
 #pragma unroll 1  // it is long enough
       for (int k = 0; k < K; k += kStep) all &= multiply_parts(a, b, k);
       if (!__all_sync(0xffffffff, all)) multiply_without_parts(a, b);
+#endif
     } else {
 #pragma unroll
       for (int k = 0; k < K; k += kStep) multiply_rounded(a, b, k);

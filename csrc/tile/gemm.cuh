@@ -288,21 +288,12 @@ void start_gemm(Stream& s, const Product<T, A, B, Finish>& p) {
           sizeof(SumShared<T>), p.m, p.n, cut.chunks, int64_t{0}, static_cast<const T*>(partial), p.finish);
 }
 
-// Of this stream's GPU: 90 for 9.0.
-inline int compute_capability() {
-  int gpu, major, minor;
-  check(cudaGetDevice(&gpu), "asking for the current GPU");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, gpu), "asking for the compute capability");
-  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, gpu), "asking for the compute capability");
-  return 10 * major + minor;
-}
-
 // Whether tensor cores are faster than multiply-adds of float32 even where they need three
 // products for one. By data sheets, not by a clock: a multiprocessor does 512 multiply-adds of TF32
 // for 64 of float32 in 8.0, 1024 for 128 in 9.0, and at most twice as many in 8.6, 8.9 and 12.0.
 inline bool beats_float32() {
-  const int capability = compute_capability();
-  return capability == 80 || capability == 90;
+  const auto [gpu, code] = capability();
+  return (gpu == 80 || gpu == 90) && (code == 80 || code == 90);
 }
 
 template <Precision Rounding, class A, class B, class Finish>
@@ -323,7 +314,7 @@ void gemm(Stream& s, const Product<T, A, B, Finish>& p, Precision precision) {
   } else {
     const bool thin = p.rows_of_all < 32 || p.n < 32 || p.k < 32;
     const auto fit = [&](int64_t tile) { return tiles_fit(tile, tile, p.rows_of_all, p.n, p.k, p.batch); };
-    if (!thin && precision != Precision::full && compute_capability() >= 80)
+    if (!thin && precision != Precision::full && capability().code >= 80)
       return precision == Precision::tf32 ? rounded_gemm<Precision::tf32>(s, p) : rounded_gemm<Precision::bf16>(s, p);
     if (!thin && fit(128) && beats_float32())
       return start_gemm<TensorCore<Precision::full, 128, 128, 16, 64, 64, A::kAlongK, B::kAlongK, 3, 2>>(s, p);

@@ -205,11 +205,7 @@ bool suits_hopper(const Product<float, A, B, Finish>& p, Precision precision) {
 // a block of 32 threads only.
 template <class Kernel>
 bool runs_hopper(Kernel kernel) {
-  int gpu, major, minor;
-  check(cudaGetDevice(&gpu), "asking for the current GPU");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, gpu), "asking for the compute capability");
-  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, gpu), "asking for the compute capability");
-  if (major != 9 || minor != 0) return false;
+  if (capability().gpu != 90) return false;
   cudaFuncAttributes attributes;
   check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)), "looking for a kernel");
   return attributes.maxThreadsPerBlock >= kHopperThreads;

@@ -5,6 +5,7 @@
 //   FASTNN_CUDA_DEVICES     how many GPUs there are (1)
 //   FASTNN_CUDA_MEMORY      bytes of memory that each has (1 GiB)
 //   FASTNN_CUDA_CAPABILITY  compute capability (80)
+//   FASTNN_CUDA_CODE        that of the code, which a driver has made from PTX (the same)
 //   FASTNN_CUDA_LOST        if set, calls fail as after an illegal address
 //   FASTNN_CUDA_FAULT       part of a kernel's name or parameters: calls fail so once it has run
 //   FASTNN_CUDA_PROTECT     1: the CPU may not touch the memory of devices (memory.cc); read once
@@ -163,7 +164,7 @@ enum cudaFuncAttribute {
   cudaFuncAttributeNonPortableClusterSizeAllowed = 14
 };
 struct cudaFuncAttributes {
-  int maxThreadsPerBlock;
+  int maxThreadsPerBlock, ptxVersion;
 };
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, const void* kernel);
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value);

@@ -202,6 +202,8 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int device)
 cudaError_t cudaDeviceSynchronize() { return emulation::may_wait(); }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
   attributes->maxThreadsPerBlock = emulation::kMaxThreads;
+  attributes->ptxVersion =
+      static_cast<int>(emulation::number("FASTNN_CUDA_CODE", emulation::number("FASTNN_CUDA_CAPABILITY", 80)));
   return emulation::state();
 }
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute which, int value) {
