@@ -194,9 +194,9 @@ __global__ void __launch_bounds__(kHopper ? kHopperThreads : 32)
 // Whether the tiles fill a large GPU, and one takes as long to multiply as to store: at 3.75 TFLOP/s (TF32)
 // and 30 GB/s of a processor, that is from k = 256 on.
 template <class A, class B, class Finish>
-bool suits_hopper(const Product<float, A, B, Finish>& p, Precision precision) {
+bool suits_hopper(const Product<float, A, B, Finish>& p) {
   constexpr int64_t kLeastDepth = 256, kMostLines = int64_t{1} << 31;
-  return precision != Precision::full && p.k >= kLeastDepth && 2 * p.m > kHopperM && 2 * p.n > kHopperN &&
+  return p.k >= kLeastDepth && 2 * p.m > kHopperM && 2 * p.n > kHopperN &&
          div_up(p.m, kHopperM) * div_up(p.n, kHopperN) * p.batch >= kEnoughBlocks && p.batch * p.m < kMostLines &&
          p.batch * p.n < kMostLines;
 }
@@ -230,8 +230,12 @@ bool hopper_gemm(Stream& s, const Product<float, A, B, Finish>& p) {
 
 template <class A, class B, class Finish>
 bool hopper_gemm(Stream& s, const Product<float, A, B, Finish>& p, Precision precision) {
-  if (!suits_hopper(p, precision)) return false;
-  return precision == Precision::tf32 ? hopper_gemm<Precision::tf32>(s, p) : hopper_gemm<Precision::bf16>(s, p);
+  if (!suits_hopper(p)) return false;
+  switch (precision) {
+    case Precision::tf32: return hopper_gemm<Precision::tf32>(s, p);
+    case Precision::bf16: return hopper_gemm<Precision::bf16>(s, p);
+    default: return false;
+  }
 }
 
 }  // namespace fnn::cuda
