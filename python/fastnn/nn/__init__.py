@@ -1,6 +1,6 @@
 """Layers, losses and containers, with PyTorch's names, arguments and defaults."""
 
-from . import functional, init
+from . import functional, init, utils
 from .activations import GELU, Dropout, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .containers import ModuleList, Sequential
 from .conv import Conv1d, Conv2d
@@ -61,4 +61,5 @@ __all__ = [
     "functional",
     "init",
     "summary",
+    "utils",
 ]
