@@ -5,7 +5,7 @@ if(NOT FASTNN_CUDA IN_LIST cuda_choices)
   message(FATAL_ERROR "FASTNN_CUDA is AUTO, ON, OFF or EMULATE; got ${FASTNN_CUDA}")
 endif()
 file(GLOB cuda_runtime CONFIGURE_DEPENDS csrc/cuda/*.cu)
-list(APPEND cuda_sources ${cuda_runtime})
+list(PREPEND cuda_sources ${cuda_runtime})  # first, since one of them takes long to compile
 
 if(FASTNN_CUDA STREQUAL "EMULATE")  # a test tool, and never installed: see tests/cuda_emulation
   message(STATUS "CUDA: emulated on the CPU")
