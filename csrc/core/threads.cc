@@ -217,7 +217,7 @@ void set_num_threads(int n) {
 }
 
 Stream& cpu_stream() {
-  static Stream stream{num_threads()};
+  static Stream stream{num_threads(), {}};
   return stream;
 }
 

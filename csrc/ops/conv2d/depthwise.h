@@ -221,7 +221,7 @@ void lane_forward(Stream& s, const Conv2dFwdArgs<T>& a) {
 
   // An image, or some of its rows, a task.
   const int64_t out_rows = a.tail.pool ? z.oh / 2 * 2 : z.oh;
-  const int64_t row = width * blocks * cg * N, out_row = z.ow * blocks * og * N;  // numbers, in planes
+  const int64_t row = width * blocks * cg * N;  // numbers, in planes
   const int64_t span = (z.kh - 1) * z.dilation_h + 1;
   const int64_t wanted = (z.n * out_rows + 4 * s.threads - 1) / (4 * s.threads);  // at most, for all to have work
   int64_t strip = lane_rows<T>(wanted < out_rows ? wanted : out_rows, z.stride_h * row, (span - z.stride_h) * row);
