@@ -7,7 +7,6 @@ namespace fnn::cuda {
 namespace {
 
 struct Graph {
-  int gpu;
   cudaGraphExec_t exec = nullptr;
   GraphWorkspace* workspace = nullptr;
 };
@@ -21,7 +20,7 @@ cudaError_t end(const Stream& s, cudaGraph_t* recorded) {
 }  // namespace
 
 void* make_graph(Stream& s, const std::function<void(Stream&)>& queue) {
-  auto graph = std::make_unique<Graph>(Graph{s.device.gpu});
+  auto graph = std::make_unique<Graph>();
   cudaGraph_t recorded;
   select(s.device.gpu);
   // Relaxed: memory may be taken from CUDA meanwhile, by this thread and others.

@@ -33,14 +33,6 @@ class Event {
   void* e_;
 };
 
-// The bytes that x reaches over, and those of them that lie before its first element.
-std::pair<int64_t, int64_t> reach(const TensorImpl& x) {
-  int64_t first = 0, last = 0;
-  for (int i = 0; i < x.ndim(); ++i) (x.strides[i] < 0 ? first : last) += (x.shape[i] - 1) * x.strides[i];
-  const auto size = static_cast<int64_t>(itemsize(x.dtype));
-  return {x.numel() == 0 ? 0 : (last - first + 1) * size, x.numel() == 0 ? 0 : -first * size};
-}
-
 }  // namespace
 
 struct Plan::Graphs::Graph {
@@ -61,7 +53,7 @@ std::string Plan::Graphs::obstacle(const Plan& plan) {
   if (plan.inputs_.size() > kMost || plan.output_bytes_.size() > kMost)
     return text("the step has more than ", kMost, " arguments or results");
   size_t bytes = 0;
-  for (const Tensor& x : plan.inputs_) bytes += static_cast<size_t>(reach(*x).first);
+  for (const Tensor& x : plan.inputs_) bytes += static_cast<size_t>(reach(*x).elements) * itemsize(x->dtype);
   for (const size_t result : plan.output_bytes_) bytes += result;
   if (bytes > kMostBytes) return text("it would copy ", bytes, " bytes of arguments and results");
   for (const Op& op : plan.ops_) {
@@ -81,7 +73,8 @@ Plan::Graphs::Graphs(Plan& plan)
       together_(static_cast<int>(
           std::clamp(kMostKernels / static_cast<int64_t>(plan.ops_.size() + 1), int64_t{1}, kMostSteps))) {
   for (const Tensor& x : plan.inputs_) {
-    const auto [bytes, before] = reach(*x);
+    const auto size = static_cast<int64_t>(itemsize(x->dtype));
+    const int64_t bytes = reach(*x).elements * size, before = reach(*x).before * size;
     const bool rows = x->ndim() > 0 && is_contiguous(*x) && x->shape[0] > 0;
     const int i = begin_.arrays++;
     begin_.to[i] = place(static_cast<size_t>(bytes));

@@ -8,19 +8,21 @@ namespace {
 
 // A copy of all the memory that x reaches over, which x's own strides fit.
 Tensor spanned_copy(const Tensor& x) {
-  int64_t first = 0, last = 0;  // elements, relative to x's first
-  for (int i = 0; i < x->ndim(); ++i) {
-    const int64_t reach = (x->shape[i] - 1) * x->strides[i];
-    (reach < 0 ? first : last) += reach;
-  }
-  const int64_t elements = x->numel() == 0 ? 0 : last - first + 1;
+  const auto [elements, before] = reach(*x);
   const DeviceGuard guard(x->device());
   Tensor y = empty({elements}, x->dtype);
-  copy_between_devices(*y, *alias(x, {elements}, {1}, x->offset + first));
-  return alias(y, x->shape, x->strides, elements > 0 ? -first : 0);
+  copy_between_devices(*y, *alias(x, {elements}, {1}, x->offset - before));
+  return alias(y, x->shape, x->strides, before);
 }
 
 }  // namespace
+
+Reach reach(const TensorImpl& x) {
+  if (x.numel() == 0) return {0, 0};
+  int64_t first = 0, last = 0;  // relative to x's first
+  for (int i = 0; i < x.ndim(); ++i) (x.strides[i] < 0 ? first : last) += (x.shape[i] - 1) * x.strides[i];
+  return {last - first + 1, -first};
+}
 
 Recorder::Recorder(const std::vector<Tensor>& arguments) : arguments_(arguments) {
   check<RuntimeError>(observer == nullptr, "compile", "a step cannot be recorded inside another");

@@ -18,6 +18,12 @@ struct LeafGrad {
   bool cleared_first = false;
 };
 
+// The elements of memory that x reaches over, and those of them that lie before its first one.
+struct Reach {
+  int64_t elements, before;
+};
+Reach reach(const TensorImpl& x);
+
 class Recorder : public Observer {
  public:
   explicit Recorder(const std::vector<Tensor>& arguments);
