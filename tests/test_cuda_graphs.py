@@ -61,16 +61,21 @@ OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
 }
 
 
+def started(make: Callable[[Any], optim.Optimizer], compiled: bool) -> tuple[Any, Any, Any]:
+    """A network, its optimizer and the step that trains it, always from the same start."""
+    fn.manual_seed(1)
+    model = mlp()
+    opt = make(model.parameters())
+    step = training_step(model, opt)
+    return model, opt, fn.compile(step) if compiled else step
+
+
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_calls_are_the_steps(make: Callable[[Any], optim.Optimizer]) -> None:
     x, y = examples(5 * 7, 4)
     results = []
     for compiled in (False, True):
-        fn.manual_seed(1)
-        model = mlp()
-        opt = make(model.parameters())
-        step = training_step(model, opt)
-        step = fn.compile(step) if compiled else step
+        model, opt, step = started(make, compiled)
         losses = []
         for i in range(7):
             opt.param_groups[0]["lr"] = 0.1 / (1 + i)  # read anew each time
@@ -86,13 +91,9 @@ def test_epochs_are_the_loop(make: Callable[[Any], optim.Optimizer], shuffle: bo
     x, y = examples(3 * STEPS + 2, 4)  # the last batch is smaller
     results = []
     for compiled in (False, True):
-        fn.manual_seed(1)
-        model = mlp()
-        opt = make(model.parameters())
-        step = training_step(model, opt)
+        model, opt, step = started(make, compiled)
         losses = []
         if compiled:
-            step = fn.compile(step)
             for epoch in range(2):
                 got = step.run_epoch(x, y, 3, shuffle=shuffle, seed=(7, epoch))
                 losses.append((got.loss, got.steps))
