@@ -321,7 +321,7 @@ def test_ctrl_c_in_the_first_epoch_leaves_nothing(tmp_path, monkeypatch, capsys)
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(job, "fit", interrupted)
+    monkeypatch.setattr(job.Trainer, "fit", interrupted)
     assert cli.main(["train", *SMALL, "--out", str(tmp_path / "run")]) == 130
     assert "interrupted: nothing is saved" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from . import __version__, set_num_threads, show_config
+from .train.evaluation import score
 from .train.images import read_image
 from .train.job import DATA, OPTIMIZERS, Options, Run, choose_device
 from .train.job import train as train_job
-from .train.loop import score
 from .train.models import MODELS
 
 
@@ -44,7 +44,8 @@ def evaluate(folder: str, data_dir: str | None, device: str, threads: int | None
     """``fastnn evaluate``"""
     device, run = choose_device(device), Run(folder)
     _, (x, y) = run.load_data(data_dir or run.data_dir, False)
-    loss, accuracy = score(run.logits(x, device), y)
+    scores = score(run.logits(x, device), y)
+    loss, accuracy = scores["loss"], scores["accuracy"]
     wrong = round((1 - accuracy) * len(y))
     print(f"{run.data}: test loss {loss:.4f} accuracy {accuracy:.2%} ({wrong} of {len(y)} wrong)")
 
