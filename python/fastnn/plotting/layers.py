@@ -167,6 +167,7 @@ def weight_histograms(
             fontsize=8,
         )
         axes.tick_params(labelsize=8)
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(alpha=0.3)
     for axes in figure.axes[len(drawn) :]:
         axes.set_axis_off()
