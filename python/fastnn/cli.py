@@ -1,4 +1,4 @@
-"""The command ``fastnn``: train, evaluate, predict, info."""
+"""The command ``fastnn``: train, evaluate, predict, report, info."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from . import __version__, set_num_threads, show_config
+from .report import report as write_report
 from .train.evaluation import score
 from .train.images import read_image
 from .train.job import DATA, OPTIMIZERS, Options, Run, choose_device
@@ -65,6 +66,16 @@ def predict(folder: str, images: list[str], invert: bool, device: str, threads: 
         )
 
 
+def report(
+    folder: str, out: str | None, data_dir: str | None, device: str, threads: int | None
+) -> None:
+    """``fastnn report``"""
+    path, missing = write_report(folder, out, data_dir=data_dir, device=choose_device(device))
+    for text in missing:
+        print(f"left out: {text}", file=sys.stderr)
+    print(f"wrote {path}")
+
+
 def info() -> None:
     """``fastnn info``"""
     show_config()
@@ -101,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("folder", metavar="RUN", help="the folder that train has written")
     command.add_argument("images", metavar="IMAGE", nargs="+", help="PNG, JPEG, ...")
     command.add_argument("--invert", action="store_true", help="dark ink on light paper")
+    _machine(command)
+
+    command = _command(commands, "report", report, "one HTML page about a run")
+    command.add_argument("folder", metavar="RUN", help="the folder that train has written")
+    command.add_argument("--out", metavar="FILE", help="the page (RUN/report.html)")
+    command.add_argument("--data-dir", metavar="DIR", help="where the data set lies now")
     _machine(command)
 
     _command(commands, "info", info, "version, instruction sets, threads")
