@@ -14,9 +14,9 @@ from fastnn import ensemble, nn
 pytest.importorskip("sklearn")
 
 # Three members, three examples: 2 votes to 1; a tie of three; all agree.
-A = np.array([[0.6, 0.4, 0.0], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
-B = np.array([[0.6, 0.4, 0.0], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]])
-C = np.array([[0.0, 1.0, 0.0], [0.3, 0.3, 0.4], [0.1, 0.2, 0.7]])
+A = np.array([[0.6, 0.4, 0.0], [0.5, 0.2, 0.3], [0.1, 0.2, 0.7]])
+B = np.array([[0.6, 0.4, 0.0], [0.1, 0.6, 0.3], [0.1, 0.2, 0.7]])
+C = np.array([[0.0, 1.0, 0.0], [0.4, 0.1, 0.5], [0.1, 0.2, 0.7]])
 
 
 # --- means and votes ----------------------------------------------------------------------------
@@ -26,8 +26,8 @@ def test_by_hand():
     mean = ensemble.mean([A, B, C], from_logits=False)
     assert mean == pytest.approx((A + B + C) / 3)
     # Example 0: the mean is for class 1, the vote for class 0. Example 1: a tie, by the mean.
-    assert mean.argmax(1).tolist() == [1, 1, 2]
-    assert ensemble.vote([A, B, C], from_logits=False).tolist() == [0, 1, 2]
+    assert mean.argmax(1).tolist() == [1, 2, 2]
+    assert ensemble.vote([A, B, C], from_logits=False).tolist() == [0, 2, 2]
 
 
 def test_logits_are_made_probabilities():
