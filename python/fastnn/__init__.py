@@ -175,11 +175,14 @@ __all__ = [
 __version__ = _C.config()["version"]
 
 
+_LATE = ("data", "ensemble", "io", "metrics", "plotting", "report", "search", "testing", "train")
+
+
 def __getattr__(name: str) -> Any:
     # What only some programs use is imported when they use it.
     from importlib import import_module
 
-    if name in ("data", "io", "plotting", "report", "testing", "train"):
+    if name in _LATE:
         return import_module(f"fastnn.{name}")
     if name in ("save", "load"):
         return getattr(import_module("fastnn.io"), name)
