@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -113,10 +114,12 @@ class DataLoader:
             yield tuple(from_numpy(a) for a in self.dataset.batch(index))
 
 
+@lru_cache(maxsize=1)  # for epochs that are run in parts
 def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.intp]:
     """The numbers below `count` in the order in which that epoch takes the examples."""
     order = np.arange(count)
     np.random.default_rng((seed, epoch)).shuffle(order)
+    order.flags.writeable = False
     return order
 
 
