@@ -16,7 +16,7 @@ from trainers import TRAIN, VAL, make, same, weights
 
 import fastnn as fn
 from fastnn import nn, optim
-from fastnn.optim import lr_scheduler
+from fastnn.optim import lr_scheduler, swa_utils
 from fastnn.train import callbacks, checkpoint
 
 pytest.importorskip("safetensors")
@@ -35,11 +35,17 @@ def noisy(x):
     return x + 0.1 * fn.randn(*x.shape)
 
 
+def moving_average(model):
+    return swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.9))
+
+
 VARIANTS = {
     "adam": {},
     "momentum": {"optimizer": lambda p, lr: optim.SGD(p, lr=lr, momentum=0.9), "clip_norm": 1.0},
     "augment": {"augment": noisy},
     "one cycle": {"scheduler": lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=STEPS)},
+    "moving average": {"average": moving_average, "average_every": "step", "average_from": 1},
+    "average": {"average": swa_utils.AveragedModel},
     "by epoch": {"scheduler": lambda o: lr_scheduler.StepLR(o, 1, 0.5)},
     "plateau": {"scheduler": lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0)},
     "warm-up": {
@@ -84,6 +90,7 @@ def test_resuming_after_any_step_gives_the_same_bits(whole, step, tmp_path):
     again, watched = trained(tmp_path, variant, resume=tmp_path / "last.safetensors")
     assert again.step == STEPS
     assert same(weights(again.model), weights(trainer.model))
+    assert same(weights(again.trained), weights(trainer.trained))
     assert numbers(again.history) == numbers(trainer.history)
     assert (watched.best, watched.waited) == (stopping.best, stopping.waited)
     assert again.seconds >= checkpoint.read(tmp_path / "last.safetensors")["seconds"]

@@ -13,7 +13,7 @@ import fastnn as fn
 from fastnn import nn, optim
 from fastnn.data import DataLoader, Dataset
 from fastnn.nn import functional as F
-from fastnn.optim import lr_scheduler
+from fastnn.optim import lr_scheduler, swa_utils
 from fastnn.train import History, NonFiniteLossError, Trainer
 
 
@@ -131,6 +131,35 @@ def test_a_constraint_holds_after_every_step():
     trainer.fit(TRAIN, None, 2)
     largest = np.abs(trainer.model[0].weight.detach().cpu().numpy()).max()
     assert largest == np.float32(0.1)
+
+
+@pytest.mark.parametrize("every", ["step", "epoch"])
+@pytest.mark.parametrize("start", [0, 2])
+def test_averages_of_weights(every, start):
+    """Of steps within what is recorded, of epochs between; here by one-step epochs of hand."""
+    kept = []
+
+    class Keep(fn.train.Callback):
+        every = 1
+
+        def on_step(self, trainer):
+            kept.append((trainer.step, weights(trainer.model)))
+
+    trainer = make(
+        [Keep()], average=swa_utils.AveragedModel, average_every=every, average_from=start
+    )
+    trainer.fit(TRAIN, None, 4, batch_size=25)
+    first = 2 * start + 1 if every == "step" else max(2 * start, 1)
+    taken = [w for n, w in kept if n >= first and (every == "step" or n % 2 == 0)]
+    averaged = weights(trainer.trained)
+    for name, parameter in trainer.model.named_parameters():
+        expected = np.mean([w[name] for w in taken], axis=0)
+        np.testing.assert_allclose(averaged[name], expected, rtol=1e-5, atol=1e-6)
+        assert not np.array_equal(averaged[name], parameter.detach().cpu().numpy())
+    assert trainer.average.n_averaged.item() == len(taken)
+    np.testing.assert_array_equal(
+        trainer.predict(VAL[0]), fn.train.predict(trainer.average.module, VAL[0])
+    )
 
 
 def test_schedules_by_epoch_by_step_and_by_result():

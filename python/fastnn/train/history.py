@@ -72,7 +72,7 @@ class History(list[Row]):
         """The curves as a picture: `fastnn.plotting.curves`."""
         from .. import plotting
 
-        return plotting.curves(self, path, **options)  # type: ignore[arg-type]
+        return plotting.curves(self, path, **options)
 
 
 def _numbers(rows: Iterable[dict[str, Any]]) -> list[Row]:

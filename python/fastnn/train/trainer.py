@@ -330,6 +330,8 @@ class Trainer:
         self._feed.loader.epoch += 1
         self.epoch += 1
         self._at = 0
+        if self.epoch == self.average_from:
+            self._compiled = compile(self._train_step)  # another one from here on
         if self._averages("epoch"):
             self.average.update_parameters(self.model)
             self._averaged = True
