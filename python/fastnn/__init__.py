@@ -175,7 +175,7 @@ def __getattr__(name: str) -> Any:
     # What only some programs use is imported when they use it.
     from importlib import import_module
 
-    if name in ("data", "io", "plotting", "testing", "train"):
+    if name in ("augment", "data", "io", "plotting", "testing", "train"):
         return import_module(f"fastnn.{name}")
     if name in ("save", "load"):
         return getattr(import_module("fastnn.io"), name)
