@@ -117,7 +117,9 @@ class Trainer:
         self._fit_from = 0  # the epoch in which fit() began
         self._since = Means()
         self._stop_reason: str | None = None
-        self._takes_targets = augment is not None and _arity(augment) > 1
+        self._takes_targets = augment is not None and (
+            getattr(augment, "takes_targets", False) or _arity(augment) > 1
+        )
         self._compiled = compile(self._train_step)
 
     # --- what is recorded -----------------------------------------------------------------------
