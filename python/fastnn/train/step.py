@@ -37,7 +37,9 @@ class TrainingStep:
         self.average_every = one_of("Trainer", "average_every", average_every, ("epoch", "step"))
         self.averages = False  # whether the average follows the weights yet
         self.averaged = False  # whether it has done so
-        self._takes_targets = augment is not None and _arity(augment) > 1
+        self._takes_targets = augment is not None and (
+            getattr(augment, "takes_targets", False) or _arity(augment) > 1
+        )
         self.recorded = compile(self._run)
 
     def _run(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
