@@ -142,9 +142,9 @@ def test_gradient_norms_refuse(given, message):
         plotting.gradient_norms(given)
 
 
-def test_lr_finder():
+def test_range_test():
     rates = np.geomspace(1e-4, 1, 5)
-    (axes,) = plotting.lr_finder(rates, [2.0, 1.5, 1.0, 50.0, np.nan], 3e-3).axes
+    (axes,) = plotting.range_test(rates, [2.0, 1.5, 1.0, 50.0, np.nan], 3e-3).axes
     curve, mark = axes.lines
     assert points(curve)[:3] == list(zip(rates[:3], (2.0, 1.5, 1.0), strict=True))
     assert mark.get_label() == "suggested: 0.003"
@@ -162,9 +162,9 @@ def test_lr_finder():
         (([1, 2], [1, 1], -1), r"suggestion must be in \(0, inf\); got -1"),
     ],
 )
-def test_lr_finder_refuses(arguments, message):
-    with pytest.raises(ValueError, match=rf"^\[lr_finder\] .*{message}"):
-        plotting.lr_finder(*arguments)
+def test_range_test_refuses(arguments, message):
+    with pytest.raises(ValueError, match=rf"^\[range_test\] .*{message}"):
+        plotting.range_test(*arguments)
 
 
 # --- layers -------------------------------------------------------------------------------------
@@ -306,7 +306,8 @@ def test_mistakes_refuse(change, message):
 
 
 def test_confusion_matrix():
-    axes = plotting.confusion_matrix([0, 0, 1, 2], fn.tensor([0, 1, 1, 2]), ["a", "b", "c"]).axes[0]
+    counts = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 1]])
+    axes = plotting.confusion_matrix(counts, ["a", "b", "c"]).axes[0]
     assert axes.images[0].get_array().tolist() == [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]]
     cells = {(*map(int, text.get_position()),): text.get_text() for text in axes.texts}
     assert cells == {(0, 0): "1", (1, 0): "1", (1, 1): "1", (2, 2): "1"}
@@ -315,37 +316,43 @@ def test_confusion_matrix():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
 
 
-def test_confusion_matrix_refuses():
-    with pytest.raises(ValueError, match="expected 1 labels, one an example; got 2"):
-        plotting.confusion_matrix([0, 1], [0])
-    with pytest.raises(TypeError, match="labels of integers; got dtype float64"):
-        plotting.confusion_matrix([0.5, 1], [0, 1])
-    with pytest.raises(ValueError, match=r"predictions in \[0, 2\); got 0 to 2"):
-        plotting.confusion_matrix([0, 1], [0, 2], ["a", "b"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([[1, 2]],), r"counts \(C, C\), whole numbers of 0 and more; got int64 \(1, 2\)"),
+        (([[0.5]],), r"got float64 \(1, 1\)"),
+        (([[-1]],), r"the least -1"),
+        (([[1]], "ab"), "the names of 1 classes; got 2"),
+        (([],), r"counts with 2 axes, not empty; got shape \(0,\)"),
+    ],
+)
+def test_confusion_matrix_refuses(arguments, message):
+    with pytest.raises(ValueError, match=rf"^\[confusion_matrix\] .*{message}"):
+        plotting.confusion_matrix(*arguments)
 
 
 def test_reliability_diagram():
-    # 4 examples of 0.75, three of them right; 2 of 0.95, none right
-    p = np.array([[0.75, 0.25]] * 4 + [[0.05, 0.95]] * 2)
-    above, below = plotting.reliability_diagram([0, 0, 0, 1, 0, 0], p).axes
+    curve = ([np.nan, np.nan, 0.7, 0.95], [np.nan, np.nan, 0.75, 0.0], [0, 0, 4, 2])
+    above, below = plotting.reliability_diagram(curve).axes
     assert [bar.get_height() for bar in above.patches] == [75, 0]
-    assert [bar.get_height() for bar in below.patches] == [0] * 7 + [4, 0, 2]
-    assert above.get_title() == f"Expected calibration error {2 / 6 * 0.95:.1%}"
+    assert [bar.get_x() + bar.get_width() / 2 for bar in above.patches] == [0.625, 0.875]
+    assert [bar.get_height() for bar in below.patches] == [0, 0, 4, 2]
+    assert above.get_title() == f"Expected calibration error {(4 * 0.05 + 2 * 0.95) / 6:.1%}"
     assert below.get_xlabel() == "highest probability (confidence)"
 
 
 @pytest.mark.parametrize(
-    ("p", "message"),
+    ("curve", "message"),
     [
-        ([[0.5, 0.6]], "add up to 1 in each row; got .* sums of 1.1 to 1.1"),
-        ([[1.5, -0.5]], "a least of -0.5"),
-        ([[np.nan, 1]], "finite probabilities; got 1 of 2"),
-        ([0.5, 0.5], "probabilities with 2 axes"),
+        (([0.5], [0.5], [1, 2]), r"of one shape \(bins,\); got \(1,\), \(1,\), \(2,\)"),
+        (([np.nan], [0.5], [1]), "finite confidence; got 1 of 1"),
+        (([0.5], [50], [1]), "from 0 to 1; got 0.5 to 0.5 and 50 to 50"),
+        (([0.5], [0.5], [0]), "confidence with 1 axes, not empty"),
     ],
 )
-def test_reliability_diagram_refuses(p, message):
+def test_reliability_diagram_refuses(curve, message):
     with pytest.raises(ValueError, match=rf"^\[reliability_diagram\] .*{message}"):
-        plotting.reliability_diagram([0], p)
+        plotting.reliability_diagram(curve)
 
 
 def test_latent_plane():
@@ -390,13 +397,13 @@ DRAW = [
     partial(plotting.curves, rows()),
     partial(plotting.curves, {"a": rows(), "b": rows(40)}),
     partial(plotting.gradient_norms, [{"step": 1, "norms": {"0.weight": 1.0}}]),
-    partial(plotting.lr_finder, [0.1, 1], [2, 1]),
+    partial(plotting.range_test, [0.1, 1], [2, 1]),
     partial(plotting.filters, np.ones((6, 1, 5, 5))),
     partial(plotting.weight_histograms, {"weight": np.eye(3)}),
     partial(plotting.mistakes, np.ones((2, 3, 40)), [0, 1], np.eye(2)[::-1], ["no", "long one"]),
     partial(plotting.mistakes, np.ones((2, 3, 4, 4)), [0, 1], np.eye(2), "ab"),
-    partial(plotting.confusion_matrix, [0, 1], [1, 0], ["no", "long one"]),
-    partial(plotting.reliability_diagram, [0], [[0.5, 0.5]]),
+    partial(plotting.confusion_matrix, [[1, 2], [0, 3]], ["no", "long one"]),
+    partial(plotting.reliability_diagram, ([0.2, 0.7], [0.3, 1], [5, 7])),
     partial(plotting.latent_plane, [[0, 1], [1, 2]], [0, 11]),
 ]
 

@@ -186,7 +186,7 @@ def gradient_norms(rows: Rows, path: PathLike | None = None) -> Figure:
     return done("gradient_norms", figure, path)
 
 
-def lr_finder(
+def range_test(
     rates: Any,
     losses: Any,
     suggestion: float | None = None,
@@ -197,22 +197,22 @@ def lr_finder(
     ``rates`` (N) above 0 and ``losses`` (N); the test may end in losses of NaN or inf, which are
     not drawn. ``suggestion`` is marked. The loss axis ends at twice the first loss.
     """
-    rates = array("lr_finder", "rates", rates, (1,))
+    rates = array("range_test", "rates", rates, (1,))
     losses = np.asarray(losses, dtype=np.float64)
     if losses.shape != rates.shape:
         raise ValueError(
-            f"[lr_finder] expected a loss for each rate, {rates.shape}; got {losses.shape}"
+            f"[range_test] expected a loss for each rate, {rates.shape}; got {losses.shape}"
         )
     if rates.min() <= 0:
-        raise ValueError(f"[lr_finder] expected rates above 0; got {rates.min()}")
+        raise ValueError(f"[range_test] expected rates above 0; got {rates.min()}")
     if not np.isfinite(losses[0]):
-        raise ValueError(f"[lr_finder] expected a finite first loss; got {losses[0]}")
+        raise ValueError(f"[range_test] expected a finite first loss; got {losses[0]}")
     figure = new(6, 3.8)
     axes = figure.subplots()
     blue, red = colours(2)
     axes.plot(rates, losses, color=blue)
     if suggestion is not None:
-        number("lr_finder", "suggestion", suggestion, "(0, inf)")
+        number("range_test", "suggestion", suggestion, "(0, inf)")
         axes.axvline(suggestion, color=red, linestyle="--", label=f"suggested: {suggestion:.2g}")
         axes.legend()
     finite = losses[np.isfinite(losses)]
@@ -220,4 +220,4 @@ def lr_finder(
         axes.set_ylim(finite.min() - 0.1 * (2 * finite[0] - finite.min()), 2 * finite[0])
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss", title="Learning-rate range test")
     axes.grid(alpha=0.3)
-    return done("lr_finder", figure, path)
+    return done("range_test", figure, path)

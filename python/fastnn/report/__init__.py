@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
+import numpy as np
+
 from .. import __version__, io, nn, plotting
 from ..train.job import Run
 from ..train.loop import score
@@ -225,9 +227,11 @@ def _add_test(page: _Page, run: Run, data_dir: PathLike | None, device: str) -> 
     else:
         content = "<p>None: every test example is right.</p>"
     page.sections.append(_html.section("Mistakes", content))
+    counts = np.zeros((len(run.classes),) * 2, np.int64)
+    np.add.at(counts, (y, predicted), 1)
     content = page.drawn(
         "confusion matrix",
-        lambda: plotting.confusion_matrix(y, predicted, run.classes),
+        lambda: plotting.confusion_matrix(counts, run.classes),
         f"Confusion matrix: {len(y) - wrong} of {len(y)} test examples are on its diagonal",
         chart=False,
     )
