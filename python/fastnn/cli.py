@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from . import __version__, set_num_threads, show_config
+from . import __version__, metrics, set_num_threads, show_config
 from .report import report as write_report
+from .train.evaluation import score
 from .train.images import read_image
 from .train.job import DATA, OPTIMIZERS, Options, Run, choose_device
 from .train.job import train as train_job
-from .train.loop import score
 from .train.models import MODELS
 
 
@@ -41,13 +41,24 @@ def train(**options: object) -> None:
     train_job(Options(**options))  # type: ignore[arg-type]
 
 
-def evaluate(folder: str, data_dir: str | None, device: str, threads: int | None) -> None:
+def evaluate(
+    folder: str, data_dir: str | None, report: bool, device: str, threads: int | None
+) -> None:
     """``fastnn evaluate``"""
     device, run = choose_device(device), Run(folder)
     _, (x, y) = run.load_data(data_dir or run.data_dir, False)
-    loss, accuracy = score(run.logits(x, device), y)
-    wrong = round((1 - accuracy) * len(y))
-    print(f"{run.data}: test loss {loss:.4f} accuracy {accuracy:.2%} ({wrong} of {len(y)} wrong)")
+    logits = run.logits(x, device)
+    if report:
+        print(f"{run.data}, test part", metrics.report(logits, y, run.classes), sep="\n")
+        return
+    scores = score(logits, y)
+    loss, accuracy = scores["loss"], scores["accuracy"]
+    right = round(accuracy * len(y))
+    low, high = metrics.proportion_interval(right, len(y))
+    print(
+        f"{run.data}: test loss {loss:.4f} accuracy {accuracy:.2%} ({len(y) - right} of {len(y)} "
+        f"wrong; 95% interval {low:.2%} to {high:.2%})"
+    )
 
 
 def predict(folder: str, images: list[str], invert: bool, device: str, threads: int | None) -> None:
@@ -105,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "evaluate", evaluate, "loss and accuracy on the test part")
     command.add_argument("folder", metavar="RUN", help="the folder that train has written")
     command.add_argument("--data-dir", metavar="DIR", help="where the data set lies now")
+    command.add_argument("--report", action="store_true", help="a table of errors by class")
     _machine(command)
 
     command = _command(commands, "predict", predict, "the class of each picture")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 import numpy as np
 
 from .. import __version__, io, nn, plotting
+from ..train.evaluation import score
 from ..train.job import Run
-from ..train.loop import score
 from . import _html
 
 if TYPE_CHECKING:
@@ -214,7 +214,8 @@ def _add_test(page: _Page, run: Run, data_dir: PathLike | None, device: str) -> 
     logits = run.logits(x, device)
     predicted = logits.argmax(1)
     if not page.record.test:  # an interrupted run has not come to it
-        loss, accuracy = score(logits, y)
+        scores = score(logits, y)
+        loss, accuracy = scores["loss"], scores["accuracy"]
         page.results({"accuracy": accuracy, "loss": loss}, "test")
     wrong = int((predicted != y).sum())
     if wrong:

@@ -1,0 +1,100 @@
+"""What a recipe is, and where they are found."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+import fastnn as fn
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a recipe."""
+
+    seed: int
+    data_dir: Path  # holds MNIST/raw and MNIST1D
+    folder: Path  # exists; for pictures and checkpoints of this recipe
+    quick: bool = False  # only to see that it works: few examples, few steps
+
+    def pick(self, full: T, quick: T) -> T:
+        """`full`, or `quick` in a quick run: `epochs = job.pick(60, 1)`."""
+        return quick if self.quick else full
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An experiment: what was reported, and the function that does it again.
+
+    `run(job)` takes a seed from the job and returns a number for every name in `reported`.
+    """
+
+    id: str  # B8
+    title: str  # the recipe in one sentence
+    reported: Mapping[str, str]  # {measure: the figure of the document, or "" where it has none}
+    metric: str  # what the numbers are: "test accuracy, %"
+    minutes: float  # about, for one seed on one core
+    run: Callable[[Job], Mapping[str, float]]
+    seeds: int = 3  # 1 where nothing is drawn at random
+    changes: str = ""  # what we do otherwise than the document, and why
+    difference: str = ""  # where our figure is not the reported one: how, and why
+
+    def values(self, job: Job) -> dict[str, float]:
+        """What `run` returns, checked: a finite number for every measure and nothing else.
+
+        fastnn's generator is seeded before it.
+        """
+        fn.manual_seed(job.seed)
+        values = {name: float(value) for name, value in self.run(job).items()}
+        if set(values) != set(self.reported):
+            raise ValueError(f"[{self.id}] must measure {[*self.reported]}; got {[*values]}")
+        wrong = {name: value for name, value in values.items() if not np.isfinite(value)}
+        if wrong:
+            raise ValueError(f"[{self.id}] must measure finite numbers; got {wrong}")
+        return {name: values[name] for name in self.reported}
+
+
+def recipe(
+    id: str,
+    title: str,
+    *,
+    reported: Mapping[str, str],
+    metric: str,
+    minutes: float,
+    seeds: int = 3,
+    changes: str = "",
+    difference: str = "",
+) -> Callable[[Callable[[Job], Mapping[str, float]]], Recipe]:
+    """Makes the function below a `Recipe`; its module holds it under the name `run`."""
+    return lambda run: Recipe(id, title, reported, metric, minutes, run, seeds, changes, difference)
+
+
+def recipes() -> dict[str, Recipe]:
+    """All recipes by id, in the order A1, A2, ..., A10, ..., B1."""
+    names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    found: list[Recipe] = [
+        importlib.import_module(f"{__package__}.{name}").run
+        for name in sorted(names)
+        if re.match(r"[a-z]\d\d", name)
+    ]
+    return {r.id: r for r in found}
+
+
+def select(known: Mapping[str, Recipe], names: Sequence[str]) -> list[Recipe]:
+    """The recipes of these ids; a letter stands for a section, "all" for all of them."""
+    chosen: dict[str, Recipe] = {}
+    for name in names:
+        found = [r for r in known.values() if name in (r.id, r.id[0], "all")]
+        if not found:
+            raise ValueError(f"[reproduce] no recipe {name!r}; known are {', '.join(known)}")
+        chosen |= {r.id: r for r in found}
+    return list(chosen.values())

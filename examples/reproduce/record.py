@@ -1,0 +1,216 @@
+"""Results: a JSON file for each recipe, written after every seed, and the page made of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+
+import fastnn as fn
+from fastnn.io import write_atomic
+
+from .recipe import Job, Recipe
+
+RESULTS = Path(__file__).parent / "results"
+RUNS = Path("runs", "reproduce")
+PAGE = Path(__file__).parents[2] / "docs" / "reproductions.md"
+
+Result = dict[str, Any]
+TEXTS = ("id", "title", "reported", "metric", "changes", "difference")  # the recipe's
+
+
+def measure(
+    recipe: Recipe,
+    seeds: Iterable[int],
+    data_dir: Path,
+    *,
+    force: bool = False,
+    results: Path = RESULTS,
+    runs: Path = RUNS,
+) -> Result:
+    """Run the seeds that the result does not have yet, all of them with `force`.
+
+    After every seed the file `results/<id>.json` is replaced by one that has it.
+    """
+    old = None if force else load(recipe, results)
+    result = old or new_result(recipe)
+    for seed in seeds:
+        if seed in result["seeds"]:
+            continue
+        folder = runs / f"{recipe.id}-{seed}"
+        if force:
+            shutil.rmtree(folder, ignore_errors=True)  # a recipe may go on from what lies there
+        folder.mkdir(parents=True, exist_ok=True)
+        start = time.perf_counter()
+        values = recipe.values(Job(seed, data_dir, folder))
+        result["seconds"].append(round(time.perf_counter() - start, 3))
+        result["seeds"].append(seed)
+        result["versions"].append(versions())
+        result["machine"].append(machine())
+        for name, value in values.items():
+            result["values"][name].append(value)
+        result |= summary(result["values"])
+        save(result, results)
+        shown = ", ".join(f"{name} {number(value)}" for name, value in values.items())
+        print(f"{recipe.id} seed {seed}: {shown} ({duration(result['seconds'][-1])})", flush=True)
+    return result
+
+
+def new_result(recipe: Recipe) -> Result:
+    """A result without seeds. Lists have an entry for each seed, in the order of `seeds`."""
+    return {
+        **{key: getattr(recipe, key) for key in TEXTS},
+        "seeds": [],
+        "values": {name: [] for name in recipe.reported},
+        "mean": {},
+        "std": {},  # of the sample; None for a single seed
+        "seconds": [],
+        "versions": [],
+        "machine": [],
+    }
+
+
+def summary(values: Mapping[str, list[float]]) -> dict[str, dict[str, float | None]]:
+    """Mean and standard deviation of every measure."""
+    return {
+        "mean": {name: mean(v) for name, v in values.items()},
+        "std": {name: stdev(v) if len(v) > 1 else None for name, v in values.items()},
+    }
+
+
+def load(recipe: Recipe, results: Path = RESULTS) -> Result | None:
+    """The result so far, with the recipe's present texts; None where there is none.
+
+    Raises ValueError for a file of other measures, or of something else.
+    """
+    path = results / f"{recipe.id}.json"
+    if not path.is_file():
+        return None
+    new = new_result(recipe)
+    try:
+        old = json.loads(path.read_bytes())
+        result = new | {key: old[key] for key in new if key not in TEXTS}
+        measured = set(result["values"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"[reproduce] {path} is not a result: {error!r}; use --force") from None
+    if measured != set(recipe.reported):
+        raise ValueError(
+            f"[reproduce] {path} must have the measures {sorted(recipe.reported)}; "
+            f"got {sorted(measured)}: use --force to do it again"
+        )
+    return result
+
+
+def save(result: Result, results: Path = RESULTS) -> None:
+    """Replace the recipe's file, a line for each key."""
+    results.mkdir(parents=True, exist_ok=True)
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in result.items()]
+    text = "{\n" + ",\n".join(lines) + "\n}\n"
+    write_atomic(results / f"{result['id']}.json", text.encode())
+
+
+def versions() -> dict[str, str]:
+    return {
+        "fastnn": fn.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    from fastnn._C import config
+
+    cpu = platform.processor()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), cpu)
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "isa": config()["isa"],
+        "threads": fn.get_num_threads(),
+    }
+
+
+# --- as text --------------------------------------------------------------------------------------
+
+
+def number(value: float) -> str:
+    """Two decimals, whole numbers whole, small numbers to three digits."""
+    if value == int(value) and abs(value) < 1e9:
+        return f"{value:,.0f}"
+    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.3g}"
+
+
+def ours(result: Result, name: str) -> str:
+    """Mean and spread of a measure."""
+    spread = result["std"][name]
+    return number(result["mean"][name]) + (f" ± {number(spread)}" if spread else "")
+
+
+def duration(seconds: float) -> str:
+    """To two digits or so: 0.4 s, 12 s, 3.5 min, 2.1 h."""
+    for unit, size in (("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= size:
+            value = seconds / size
+            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return f"{seconds:.2g} s"
+
+
+INTRODUCTION = """\
+# Reproductions
+
+Experiments from a course on neural networks and from Michael Nielsen's book *Neural Networks and
+Deep Learning*, done again with fastnn: `python -m examples.reproduce --list` names them, and each
+is a short file in [examples/reproduce](../examples/reproduce). *Reported* is the document's own
+figure, mostly of one run; *ours* is the mean over seeds ± the standard deviation of one seed.
+Where a network is chosen among those of several epochs, the validation images choose it, and test
+images are looked at once. Times are for one seed with everything in it, on the threads that are
+named; they were measured beside other work, and say what to expect rather than how fast it is.
+
+This page is made from [the results](../examples/reproduce/results) by
+`python -m examples.reproduce --docs`.
+"""
+
+
+def page(known: Mapping[str, Recipe], results: Path = RESULTS) -> str:
+    """docs/reproductions.md"""
+    text = [INTRODUCTION]
+    for section in sorted({id[0] for id in known}):
+        text += [
+            f"## {section}\n",
+            "| id | what | measure | reported | ours | seeds | time |",
+            "| --- | --- | --- | --- | ---: | ---: | ---: |",
+        ]
+        rows = [r for id, r in known.items() if id[0] == section]
+        text += [line for r in rows for line in _rows(r, load(r, results))]
+        text += [""]
+        text += [f"- **{r.id}** {note}" for r in rows for note in (r.changes, r.difference) if note]
+        text += [""]
+    return "\n".join(text).rstrip() + "\n"
+
+
+def _rows(recipe: Recipe, result: Result | None) -> Iterable[str]:
+    """A line for each measure; what they share stands in the first."""
+    for i, (name, reported) in enumerate(recipe.reported.items()):
+        shared = (recipe.id, f"{recipe.title} ({recipe.metric})") if i == 0 else ("", "")
+        found, count, time = "", "", ""
+        if result:
+            found = ours(result, name)
+            threads = sorted({m["threads"] for m in result["machine"]})
+            if i == 0:
+                count = str(len(result["seeds"]))
+                time = (
+                    f"{duration(mean(result['seconds']))}, "
+                    f"{' or '.join(map(str, threads))} thread{'s' * (threads != [1])}"
+                )
+        yield f"| {' | '.join((*shared, name, reported or '–', found, count, time))} |"
