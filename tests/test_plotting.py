@@ -117,8 +117,8 @@ def test_curves_refuse(arguments, message):
 
 
 def test_gradient_norms():
-    steps = [{"step": s, "norms": {"0.weight": 0.1 / s, "2.weight": 1.0}} for s in (1, 2, 3)]
-    steps[1]["norms"]["0.weight"] = 0.0  # a dead layer is drawn too
+    steps = [{"step": s, "gradients": {"0.weight": 0.1 / s, "2.weight": 1.0}} for s in (1, 2, 3)]
+    steps[1]["gradients"]["0.weight"] = 0.0  # a dead layer is drawn too
     figure = plotting.gradient_norms(steps)
     (axes,) = figure.axes
     assert axes.get_yscale() == "log"
@@ -131,10 +131,10 @@ def test_gradient_norms():
     ("given", "message"),
     [
         ([], "a row for each step; got none"),
-        ([{"step": 1}], "'step' and 'norms' in row 0"),
-        ([{"step": 1, "norms": {}}], "at least one gradient"),
-        ([{"step": 1, "norms": {"a": float("nan")}}], "finite norms of a; got 1 of 2"),
-        ([{"step": 1, "norms": {"a": -1.0}}], r"lengths >= 0 of a; got -1"),
+        ([{"step": 1}], "'step' and 'gradients' in row 0"),
+        ([{"step": 1, "gradients": {}}], "at least one gradient"),
+        ([{"step": 1, "gradients": {"a": float("nan")}}], "finite gradients of a; got 1 of 2"),
+        ([{"step": 1, "gradients": {"a": -1.0}}], r"lengths >= 0 of a; got -1"),
     ],
 )
 def test_gradient_norms_refuse(given, message):
@@ -142,9 +142,9 @@ def test_gradient_norms_refuse(given, message):
         plotting.gradient_norms(given)
 
 
-def test_range_test():
+def test_lr_finder():
     rates = np.geomspace(1e-4, 1, 5)
-    (axes,) = plotting.range_test(rates, [2.0, 1.5, 1.0, 50.0, np.nan], 3e-3).axes
+    (axes,) = plotting.lr_finder(rates, [2.0, 1.5, 1.0, 50.0, np.nan], 3e-3).axes
     curve, mark = axes.lines
     assert points(curve)[:3] == list(zip(rates[:3], (2.0, 1.5, 1.0), strict=True))
     assert mark.get_label() == "suggested: 0.003"
@@ -162,9 +162,9 @@ def test_range_test():
         (([1, 2], [1, 1], -1), r"suggestion must be in \(0, inf\); got -1"),
     ],
 )
-def test_range_test_refuses(arguments, message):
-    with pytest.raises(ValueError, match=rf"^\[range_test\] .*{message}"):
-        plotting.range_test(*arguments)
+def test_lr_finder_refuses(arguments, message):
+    with pytest.raises(ValueError, match=rf"^\[lr_finder\] .*{message}"):
+        plotting.lr_finder(*arguments)
 
 
 # --- layers -------------------------------------------------------------------------------------
@@ -396,8 +396,8 @@ def test_latent_plane_refuses(arguments, message):
 DRAW = [
     partial(plotting.curves, rows()),
     partial(plotting.curves, {"a": rows(), "b": rows(40)}),
-    partial(plotting.gradient_norms, [{"step": 1, "norms": {"0.weight": 1.0}}]),
-    partial(plotting.range_test, [0.1, 1], [2, 1]),
+    partial(plotting.gradient_norms, [{"step": 1, "gradients": {"0.weight": 1.0}}]),
+    partial(plotting.lr_finder, [0.1, 1], [2, 1]),
     partial(plotting.filters, np.ones((6, 1, 5, 5))),
     partial(plotting.weight_histograms, {"weight": np.eye(3)}),
     partial(plotting.mistakes, np.ones((2, 3, 40)), [0, 1], np.eye(2)[::-1], ["no", "long one"]),

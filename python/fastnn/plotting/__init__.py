@@ -6,7 +6,7 @@ so plots of the caller's own are left alone. Arrays may be NumPy's or tensors of
 """
 
 from .classes import confusion_matrix, latent_plane, reliability_diagram
-from .curves import curves, gradient_norms, range_test
+from .curves import curves, gradient_norms, lr_finder
 from .images import mistakes
 from .layers import feature_maps, filters, weight_histograms
 
@@ -17,8 +17,8 @@ __all__ = [
     "filters",
     "gradient_norms",
     "latent_plane",
+    "lr_finder",
     "mistakes",
-    "range_test",
     "reliability_diagram",
     "weight_histograms",
 ]

@@ -154,39 +154,40 @@ def _legend(figure: Any, runs: Sequence[str], parts: Sequence[str]) -> None:
 
 
 def gradient_norms(rows: Rows, path: PathLike | None = None) -> Figure:
-    """Lengths of the gradients of each layer over the steps, the axis of lengths logarithmic.
+    """Lengths of the gradients over the steps, on a logarithmic axis, a line for each parameter.
 
-    ``rows`` are ``{"step": s, "norms": {name: length}}``, the names in the order of the layers.
+    ``rows`` are ``{"step": s, "gradients": {name: length}}``, as of
+    `fastnn.train.callbacks.NormLogger`, with the names in the order of the layers.
     Raises ValueError for no rows, and for lengths that are negative, NaN or infinite.
     """
     rows = list(rows)
     if not rows:
         raise ValueError("[gradient_norms] expected a row for each step; got none")
     for i, row in enumerate(rows):
-        if not isinstance(row, Mapping) or not {"step", "norms"} <= set(row):
+        if not isinstance(row, Mapping) or not {"step", "gradients"} <= set(row):
             raise ValueError(
-                f"[gradient_norms] expected 'step' and 'norms' in row {i}; got {row!r:.80}"
+                f"[gradient_norms] expected 'step' and 'gradients' in row {i}; got {row!r:.80}"
             )
-    names = list({name: None for row in rows for name in row["norms"]})
+    names = list({name: None for row in rows for name in row["gradients"]})
     if not names:
         raise ValueError("[gradient_norms] expected the length of at least one gradient; got none")
     figure = new(7, 3.8)
     axes = figure.subplots()
     for name, colour in zip(names, colours(len(names), ordered=True), strict=True):
-        points = [(row["step"], row["norms"][name]) for row in rows if name in row["norms"]]
-        steps, norms = array("gradient_norms", f"norms of {name}", points, (2,)).T
+        points = [(row["step"], row["gradients"][name]) for row in rows if name in row["gradients"]]
+        steps, norms = array("gradient_norms", f"gradients of {name}", points, (2,)).T
         if norms.min() < 0:
             raise ValueError(f"[gradient_norms] expected lengths >= 0 of {name}; got {norms.min()}")
         marker = "o" if len(points) < 30 else None
         axes.plot(steps, norms, color=colour, marker=marker, markersize=3, label=name)
     axes.set_yscale("log", nonpositive="clip")  # a gradient of zero falls out of the picture
-    axes.set(xlabel="step", ylabel="gradient length", title="Gradient length of each layer")
+    axes.set(xlabel="step", ylabel="gradient length", title="Lengths of the gradients")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right center", fontsize=8, title="first layer on top")
     return done("gradient_norms", figure, path)
 
 
-def range_test(
+def lr_finder(
     rates: Any,
     losses: Any,
     suggestion: float | None = None,
@@ -197,22 +198,22 @@ def range_test(
     ``rates`` (N) above 0 and ``losses`` (N); the test may end in losses of NaN or inf, which are
     not drawn. ``suggestion`` is marked. The loss axis ends at twice the first loss.
     """
-    rates = array("range_test", "rates", rates, (1,))
+    rates = array("lr_finder", "rates", rates, (1,))
     losses = np.asarray(losses, dtype=np.float64)
     if losses.shape != rates.shape:
         raise ValueError(
-            f"[range_test] expected a loss for each rate, {rates.shape}; got {losses.shape}"
+            f"[lr_finder] expected a loss for each rate, {rates.shape}; got {losses.shape}"
         )
     if rates.min() <= 0:
-        raise ValueError(f"[range_test] expected rates above 0; got {rates.min()}")
+        raise ValueError(f"[lr_finder] expected rates above 0; got {rates.min()}")
     if not np.isfinite(losses[0]):
-        raise ValueError(f"[range_test] expected a finite first loss; got {losses[0]}")
+        raise ValueError(f"[lr_finder] expected a finite first loss; got {losses[0]}")
     figure = new(6, 3.8)
     axes = figure.subplots()
     blue, red = colours(2)
     axes.plot(rates, losses, color=blue)
     if suggestion is not None:
-        number("range_test", "suggestion", suggestion, "(0, inf)")
+        number("lr_finder", "suggestion", suggestion, "(0, inf)")
         axes.axvline(suggestion, color=red, linestyle="--", label=f"suggested: {suggestion:.2g}")
         axes.legend()
     finite = losses[np.isfinite(losses)]
@@ -220,4 +221,4 @@ def range_test(
         axes.set_ylim(finite.min() - 0.1 * (2 * finite[0] - finite.min()), 2 * finite[0])
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss", title="Learning-rate range test")
     axes.grid(alpha=0.3)
-    return done("range_test", figure, path)
+    return done("lr_finder", figure, path)

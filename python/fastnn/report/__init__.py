@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
-import numpy as np
-
 from .. import __version__, io, nn, plotting
+from ..metrics import confusion_matrix
 from ..train.evaluation import score
 from ..train.job import Run
 from . import _html
@@ -214,9 +213,7 @@ def _add_test(page: _Page, run: Run, data_dir: PathLike | None, device: str) -> 
     logits = run.logits(x, device)
     predicted = logits.argmax(1)
     if not page.record.test:  # an interrupted run has not come to it
-        scores = score(logits, y)
-        loss, accuracy = scores["loss"], scores["accuracy"]
-        page.results({"accuracy": accuracy, "loss": loss}, "test")
+        page.results(score(logits, y), "test")
     wrong = int((predicted != y).sum())
     if wrong:
         content = page.drawn(
@@ -228,11 +225,9 @@ def _add_test(page: _Page, run: Run, data_dir: PathLike | None, device: str) -> 
     else:
         content = "<p>None: every test example is right.</p>"
     page.sections.append(_html.section("Mistakes", content))
-    counts = np.zeros((len(run.classes),) * 2, np.int64)
-    np.add.at(counts, (y, predicted), 1)
     content = page.drawn(
         "confusion matrix",
-        lambda: plotting.confusion_matrix(counts, run.classes),
+        lambda: plotting.confusion_matrix(confusion_matrix(logits, y), run.classes),
         f"Confusion matrix: {len(y) - wrong} of {len(y)} test examples are on its diagonal",
         chart=False,
     )
