@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn import nn, plotting
+from fastnn import augment, nn, plotting
 
 pytest.importorskip("matplotlib")
 pytestmark = pytest.mark.cpu_only("pictures are drawn from NumPy arrays")
@@ -389,6 +389,17 @@ def test_latent_plane():
 def test_latent_plane_refuses(arguments, message):
     with pytest.raises(ValueError, match=rf"^\[latent_plane\] .*{message}"):
         plotting.latent_plane(*arguments)
+
+
+def test_a_preview_has_each_image_above_its_versions():
+    x = np.random.default_rng(0).random((10, 1, 4, 4))
+    figure = augment.preview(x, lambda x: 1 - x, rows=2)
+    shown = [axes.images[0].get_array() for axes in figure.axes]
+    assert len(shown) == 3 * 8
+    np.testing.assert_allclose(shown[7], x[7, 0])
+    np.testing.assert_allclose(shown[16], 1 - x[0, 0])
+    with pytest.raises(ValueError, match=r"\[preview\] expected x with 4 axes"):
+        augment.preview(x[:, 0], lambda x: x)
 
 
 # --- files --------------------------------------------------------------------------------------

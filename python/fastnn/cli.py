@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from . import __version__, metrics, set_num_threads, show_config
+from .data.sets import EXPANDABLE
 from .report import report as write_report
 from .train.evaluation import score
-from .data.sets import EXPANDABLE
 from .train.images import read_image
 from .train.job import DATA, OPTIMIZERS, Options, Run, choose_device
 from .train.job import train as train_job
@@ -108,7 +108,6 @@ def expand(data: str, out: str, data_dir: str, threads: int | None, **options: A
     change = augment.Compose(geometric) if geometric else None
     before, after = augment.expand_files(data, out, root=data_dir, augment=change, **options)
     print(f"{out}: {after:,} training images from {before:,}; --data {data} --data-dir {out}")
->>>>>>> augment
 
 
 def info() -> None:
@@ -150,7 +149,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--invert", action="store_true", help="dark ink on light paper")
     _machine(command)
 
-<<<<<<< HEAD
     command = _command(commands, "report", report, "one HTML page about a run")
     command.add_argument("folder", metavar="RUN", help="the folder that train has written")
     command.add_argument("--out", metavar="FILE", help="the page (RUN/report.html)")

@@ -138,7 +138,7 @@ class _Page:
         """A figure's HTML; where it cannot be drawn nothing, and a note of why."""
         try:
             figure = draw()
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             self.missing.append(f"{what}: {error}")
             return ""
         return _html.chart(figure, alt) if chart else _html.picture(figure, alt)
@@ -235,10 +235,11 @@ def _add_test(page: _Page, run: Run, data_dir: PathLike | None, device: str) -> 
 
 
 def _add_layers(page: _Page, model: nn.Module, shape: Any) -> None:
-    if shape is None:
-        page.missing.append("layers: model.json names no input_shape")
+    try:
+        summary = model.summary(tuple(shape))
+    except (TypeError, ValueError) as error:
+        page.missing.append(f"layers: model.json's input_shape is {shape!r:.80} ({error})")
         return
-    summary = model.summary(tuple(shape))
     page.key.append(("Parameters", f"{summary.total_params:,}"))
     body = [
         [
