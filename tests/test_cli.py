@@ -151,6 +151,18 @@ def test_evaluate_repeats_the_test_accuracy(trained):
     done = fastnn("evaluate", folder, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert f"accuracy {history(folder)['test']['accuracy']:.2%} (" in done.stdout
+    assert re.search(
+        r"\(\d+ of 359 wrong; 95% interval \d\d\.\d\d% to \d\d\.\d\d%\)\n$", done.stdout
+    )
+
+
+def test_evaluate_reports_by_class(trained, capsys):
+    folder, _ = trained
+    assert cli.main(["evaluate", str(folder), "--device", "cpu", "--report"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in lines if re.match(r"\d  ", line)]
+    assert [row[0] for row in rows] == list(data.CLASSES["digits"])
+    assert sum(int(row[4]) for row in rows) == 359
 
 
 def test_predict_agrees_with_the_model_in_every_picture_format(trained, tmp_path, capsys):
@@ -321,7 +333,7 @@ def test_ctrl_c_in_the_first_epoch_leaves_nothing(tmp_path, monkeypatch, capsys)
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(job, "fit", interrupted)
+    monkeypatch.setattr(job.Trainer, "fit", interrupted)
     assert cli.main(["train", *SMALL, "--out", str(tmp_path / "run")]) == 130
     assert "interrupted: nothing is saved" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -9,7 +9,7 @@ from cuda_run import NEEDS_GPU
 import fastnn as fn
 from fastnn import nn, optim
 from fastnn.data import DataLoader, TensorDataset
-from fastnn.train import fit
+from fastnn.train import Trainer
 
 pytestmark = NEEDS_GPU
 
@@ -120,7 +120,7 @@ def test_constants_and_profile() -> None:
 
 
 @pytest.mark.parametrize("arrays", [True, False], ids=["resident", "batch by batch"])
-def test_fit_trains_where_it_is_told(arrays: bool) -> None:
+def test_a_trainer_trains_where_it_is_told(arrays: bool) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((30, 6)).astype(np.float32), rng.integers(0, 3, 30)
     histories = []
@@ -129,7 +129,8 @@ def test_fit_trains_where_it_is_told(arrays: bool) -> None:
         opt = optim.SGD(model.parameters(), lr=0.1)
         dataset = TensorDataset(x, y) if arrays else Plain(x, y)
         loader = DataLoader(dataset, batch_size=8, shuffle=True, seed=0)
-        histories.append(fit(model, opt, loader, (x, y), 2, device=device))
+        trainer = Trainer(model, nn.CrossEntropyLoss(), opt, device=device)
+        histories.append(trainer.fit(loader, (x, y), 2))
         assert model[0].weight.device == device
     for here, there in zip(*histories, strict=True):
         for key in ("loss", "accuracy", "val_loss", "val_accuracy"):
@@ -137,4 +138,4 @@ def test_fit_trains_where_it_is_told(arrays: bool) -> None:
 
 
 class Plain(TensorDataset):
-    """No arrays to be put on a GPU beforehand, as far as fit() knows."""
+    """No arrays to be put on a GPU beforehand, as far as the trainer knows."""

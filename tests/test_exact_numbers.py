@@ -112,6 +112,28 @@ def test_exploding_gradient_of_a_chain():
     assert number(chain[0].bias.grad) == 3906.25
 
 
+def test_the_largest_learning_rate_that_converges():
+    # Two clouds and one linear neuron; the error surface's curvatures are the eigenvalues of
+    # E[x x^T], of which the largest is made to be 0.84.
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(mean, 1, (50, 2)) for mean in ((2, 1), (-1, 2))])
+    x *= math.sqrt(0.84 / np.linalg.eigvalsh(x.T @ x / 100).max())
+    y = np.repeat([[1.0], [-1.0]], 50, axis=0)
+    best = np.linalg.lstsq(x, y, rcond=None)[0].T
+    assert round(2 / 0.84, 2) == 2.38
+    for lr, converges in ((2.37, True), (2.39, False)):
+        neuron = dense([[0.5, -0.5]])
+        opt = optim.SGD(neuron.parameters(), lr=lr)
+        for _ in range(500):
+            opt.zero_grad()
+            (0.5 * F.mse_loss(neuron(f64(x)), f64(y))).backward()
+            opt.step()
+        start, end = (
+            np.linalg.norm(w - best) for w in ([[0.5, -0.5]], neuron.weight.detach().cpu().numpy())
+        )
+        assert (end < 0.1 * start) if converges else (end > 10 * start)
+
+
 # --- shapes and counts --------------------------------------------------------------------------
 
 

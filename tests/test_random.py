@@ -90,3 +90,14 @@ def test_uniform_and_normal_moments() -> None:
     assert abs((z[1:] * z[:-1]).mean()) < 5 / math.sqrt(n)
     same = fn.full((3,), 0.0).uniform_(2, 2).cpu().numpy()
     assert (same == 2).all()
+
+
+def test_the_state_of_the_generator_stands_for_what_it_draws() -> None:
+    fn.manual_seed(3)
+    fn.rand(5)
+    state = fn.get_rng_state()
+    assert state == (3, 2)  # blocks of four words
+    drawn = fn.rand(7).cpu().numpy()
+    fn.manual_seed(4)
+    fn.set_rng_state(state)
+    np.testing.assert_array_equal(fn.rand(7).cpu().numpy(), drawn)

@@ -29,6 +29,16 @@ uint64_t initial_seed() {
   return generator.seed;
 }
 
+PhiloxKey random_state() {
+  std::lock_guard lock(mutex());
+  return generator;
+}
+
+void set_random_state(PhiloxKey state) {
+  std::lock_guard lock(mutex());
+  generator = state;
+}
+
 PhiloxKey reserve_random(int64_t n) {
   std::lock_guard lock(mutex());
   const PhiloxKey key = generator;

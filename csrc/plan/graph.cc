@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 
 #include "plan/launch.h"
@@ -401,8 +402,10 @@ EpochResult Plan::Graphs::run_epoch(const std::vector<Tensor>& data, const int64
 
   std::vector<char> losses(static_cast<size_t>(result.steps) * loss_bytes);
   download(losses.data(), e.losses->data.get(), losses.size());
-  for (size_t at = 0; at < losses.size(); at += loss_bytes)
-    result.loss += number(losses.data() + at) * static_cast<double>(batch);
+  for (int64_t i = 0; i < result.steps; ++i) {
+    result.loss += number(losses.data() + i * of.loss_bytes) * static_cast<double>(batch);
+    if (!std::isfinite(result.loss)) result.steps = i + 1;
+  }
   if (!e.correct) return result;
   std::vector<int64_t> correct(static_cast<size_t>(result.steps));
   download(correct.data(), e.correct->data.get(), correct.size() * sizeof(int64_t));

@@ -46,7 +46,8 @@ class Plan {
     std::function<void()> breathe;  // now and then
   };
   // A replay for every whole batch of data[i] (rows, ...), its rows in the given order, or
-  // as they lie when `order` is null, for as long as accepts() says so.
+  // as they lie when `order` is null, for as long as accepts() says so and losses are finite: the
+  // first that is not is the last that is counted, though a GPU may be steps ahead.
   EpochResult run_epoch(const std::vector<Tensor>& data, const int64_t* order, int64_t rows, int64_t batch,
                         const Hooks& hooks);
 

@@ -1,6 +1,7 @@
 // A plan at work: one step, or those of an epoch.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <limits>
 
 #include "ops/copy/op.h"
@@ -158,6 +159,7 @@ EpochResult Plan::run_epoch(const std::vector<Tensor>& data, const int64_t* orde
     result.correct += correct();
     if (hooks.after) hooks.after(result.steps, value);
     ++result.steps;
+    if (!std::isfinite(value)) break;
     if (const auto now = Clock::now(); now - last_breath > kBreath) {
       hooks.breathe();
       last_breath = Clock::now();

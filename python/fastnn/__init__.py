@@ -32,6 +32,7 @@ from fastnn._C import (
     get_conv2d_algorithm,
     get_float32_matmul_precision,
     get_num_threads,
+    get_rng_state,
     gt,
     index_select,
     initial_seed,
@@ -61,6 +62,7 @@ from fastnn._C import (
     set_conv2d_algorithm,
     set_float32_matmul_precision,
     set_num_threads,
+    set_rng_state,
     sigmoid,
     sin,
     softmax,
@@ -117,6 +119,7 @@ __all__ = [
     "get_default_device",
     "get_float32_matmul_precision",
     "get_num_threads",
+    "get_rng_state",
     "gradcheck",
     "gt",
     "index_select",
@@ -151,6 +154,7 @@ __all__ = [
     "set_default_device",
     "set_float32_matmul_precision",
     "set_num_threads",
+    "set_rng_state",
     "show_config",
     "sigmoid",
     "sin",
@@ -171,11 +175,14 @@ __all__ = [
 __version__ = _C.config()["version"]
 
 
+_LATE = ("data", "ensemble", "io", "metrics", "plotting", "report", "search", "testing", "train")
+
+
 def __getattr__(name: str) -> Any:
     # What only some programs use is imported when they use it.
     from importlib import import_module
 
-    if name in ("data", "io", "plotting", "testing", "train"):
+    if name in _LATE:
         return import_module(f"fastnn.{name}")
     if name in ("save", "load"):
         return getattr(import_module("fastnn.io"), name)

@@ -130,8 +130,8 @@ def _reduce(self: Tensor) -> Any:
 def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     if not self.is_leaf:
         raise RuntimeError("[deepcopy] only leaf tensors can be copied; use clone()")
-    rebuild, args = _reduce(self)
-    memo[id(self)] = out = rebuild(*args)
+    memo[id(self)] = out = type(self)(self.detach().clone())  # in the same order of memory
+    out.requires_grad = self.requires_grad
     return out
 
 

@@ -1,4 +1,4 @@
-"""The command ``fastnn``: train, evaluate, predict, info."""
+"""The command ``fastnn``: train, evaluate, predict, report, info."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from . import __version__, set_num_threads, show_config
+from . import __version__, metrics, set_num_threads, show_config
+from .report import report as write_report
+from .train.evaluation import score
 from .train.images import read_image
 from .train.job import DATA, OPTIMIZERS, Options, Run, choose_device
 from .train.job import train as train_job
-from .train.loop import score
 from .train.models import MODELS
 
 
@@ -40,13 +41,24 @@ def train(**options: object) -> None:
     train_job(Options(**options))  # type: ignore[arg-type]
 
 
-def evaluate(folder: str, data_dir: str | None, device: str, threads: int | None) -> None:
+def evaluate(
+    folder: str, data_dir: str | None, report: bool, device: str, threads: int | None
+) -> None:
     """``fastnn evaluate``"""
     device, run = choose_device(device), Run(folder)
     _, (x, y) = run.load_data(data_dir or run.data_dir, False)
-    loss, accuracy = score(run.logits(x, device), y)
-    wrong = round((1 - accuracy) * len(y))
-    print(f"{run.data}: test loss {loss:.4f} accuracy {accuracy:.2%} ({wrong} of {len(y)} wrong)")
+    logits = run.logits(x, device)
+    if report:
+        print(f"{run.data}, test part", metrics.report(logits, y, run.classes), sep="\n")
+        return
+    scores = score(logits, y)
+    loss, accuracy = scores["loss"], scores["accuracy"]
+    right = round(accuracy * len(y))
+    low, high = metrics.proportion_interval(right, len(y))
+    print(
+        f"{run.data}: test loss {loss:.4f} accuracy {accuracy:.2%} ({len(y) - right} of {len(y)} "
+        f"wrong; 95% interval {low:.2%} to {high:.2%})"
+    )
 
 
 def predict(folder: str, images: list[str], invert: bool, device: str, threads: int | None) -> None:
@@ -62,6 +74,16 @@ def predict(folder: str, images: list[str], invert: bool, device: str, threads: 
             f"{path}: {run.classes[first]} ({p[first]:.1%}), "
             f"or else {run.classes[second]} ({p[second]:.1%}); read {done}"
         )
+
+
+def report(
+    folder: str, out: str | None, data_dir: str | None, device: str, threads: int | None
+) -> None:
+    """``fastnn report``"""
+    path, missing = write_report(folder, out, data_dir=data_dir, device=choose_device(device))
+    for text in missing:
+        print(f"left out: {text}", file=sys.stderr)
+    print(f"wrote {path}")
 
 
 def info() -> None:
@@ -94,12 +116,19 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "evaluate", evaluate, "loss and accuracy on the test part")
     command.add_argument("folder", metavar="RUN", help="the folder that train has written")
     command.add_argument("--data-dir", metavar="DIR", help="where the data set lies now")
+    command.add_argument("--report", action="store_true", help="a table of errors by class")
     _machine(command)
 
     command = _command(commands, "predict", predict, "the class of each picture")
     command.add_argument("folder", metavar="RUN", help="the folder that train has written")
     command.add_argument("images", metavar="IMAGE", nargs="+", help="PNG, JPEG, ...")
     command.add_argument("--invert", action="store_true", help="dark ink on light paper")
+    _machine(command)
+
+    command = _command(commands, "report", report, "one HTML page about a run")
+    command.add_argument("folder", metavar="RUN", help="the folder that train has written")
+    command.add_argument("--out", metavar="FILE", help="the page (RUN/report.html)")
+    command.add_argument("--data-dir", metavar="DIR", help="where the data set lies now")
     _machine(command)
 
     _command(commands, "info", info, "version, instruction sets, threads")

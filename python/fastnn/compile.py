@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._C import Plan, Recorder, Tensor, from_numpy, initial_seed, is_recording
+from .nn._checks import integer
 
 
 class EpochResult(NamedTuple):
@@ -80,6 +82,8 @@ class CompiledStep:
         seed: int | tuple[int, int] | None = None,
         *,
         drop_last: bool = False,
+        first: int = 0,
+        steps: int | None = None,
         before_step: Callable[[int], Any] | None = None,
         on_step: Callable[[int, float], Any] | None = None,
     ) -> EpochResult:
@@ -89,6 +93,9 @@ class CompiledStep:
         epoch, and with `seed=(seed, epoch)` in a later one; no seed stands for that of
         `manual_seed`. The last batch may be smaller, unless `drop_last`. With `y=None` the step
         is given x alone. The step returns its loss, the mean over the batch, alone or first.
+        With `first` and `steps` it is a part of the epoch, `steps` batches from number `first` on.
+        It ends early after a step whose loss is not finite, which its result then counts last.
+
         `before_step(number)` is called before the learning rate and all else that changes from
         step to step is read for that step, `on_step(number, loss)` after it; what they raise ends
         the epoch, and so does Ctrl-C. On a GPU `before_step` is called many steps ahead, so that
@@ -106,8 +113,10 @@ class CompiledStep:
         if any(t.ndim == 0 or len(t) != count for t in tensors):
             shapes = [t.shape for t in tensors]
             raise ValueError(f"[run_epoch] x and y must have one length; got shapes {shapes}")
-        if batch_size < 1:
-            raise ValueError(f"[run_epoch] batch_size must be at least 1; got {batch_size}")
+        integer("run_epoch", "batch_size", batch_size)
+        integer("run_epoch", "first", first, 0)
+        if steps is not None:
+            integer("run_epoch", "steps", steps, 0)
         if count == 0:
             raise ValueError("[run_epoch] x is empty")
         tensors = [t.contiguous() for t in tensors]
@@ -116,22 +125,27 @@ class CompiledStep:
             seed = initial_seed() if seed is None else seed
             order = shuffled(count, *(seed if isinstance(seed, tuple) else (seed, 0)))
 
-        loss, correct, steps, at = 0.0, 0, 0, 0
-        while at < count and not (drop_last and at + batch_size > count):
-            rest = None if order is None else order[at:]
+        start = at = first * batch_size
+        if drop_last:
+            count -= count % batch_size
+        if steps is not None:
+            count = min(count, at + steps * batch_size)
+        loss, correct, number = 0.0, 0, first
+        while at < count and math.isfinite(loss):
+            rest = None if order is None else order[at:count]
             replays = self._last is not None and _is_loss(self._structure)
             if replays and at + batch_size <= count:  # as far as the plan goes
-                views = tensors if order is not None else [t[at:] for t in tensors]
+                views = tensors if order is not None else [t[at:count] for t in tensors]
                 index = None if rest is None else from_numpy(rest)
                 total, right, done = self._last.run_epoch(  # type: ignore[union-attr]
-                    views, index, count - at, batch_size, steps, before_step, on_step
+                    views, index, count - at, batch_size, number, before_step, on_step
                 )
-                loss, correct, steps = loss + total, correct + right, steps + done
+                loss, correct, number = loss + total, correct + right, number + done
                 at += done * batch_size
                 if done:
                     continue
             if before_step is not None:
-                before_step(steps)
+                before_step(number)
             size = min(batch_size, count - at)
             index = slice(at, at + size) if rest is None else from_numpy(rest[:size])
             value = _loss_of(self(*(t[index] for t in tensors)))
@@ -139,11 +153,12 @@ class CompiledStep:
                 correct += self._last.correct
             loss += value * size
             if on_step is not None:
-                on_step(steps, value)
-            steps += 1
+                on_step(number, value)
+            number += 1
             at += size
         counts = self._last is not None and self._last.counts_correct
-        return EpochResult(loss / max(at, 1), correct / max(at, 1) if counts else None, steps)
+        seen = max(at - start, 1)
+        return EpochResult(loss / seen, correct / seen if counts else None, number - first)
 
     def plan(self) -> str:
         """The plan of the latest call as a table, with times once `profile` was called."""

@@ -178,7 +178,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _pack(state: Mapping[str, Any]) -> bytes:
+def _pack(state: Mapping[str, Any], metadata: dict[str, str] | None = None) -> bytes:
     library = need("safetensors.numpy", "train", "save")
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
@@ -187,7 +187,8 @@ def _pack(state: Mapping[str, Any]) -> bytes:
             )
     # Row-major: the library writes the bytes that lie behind the pointer.
     packed: bytes = library.save(
-        {key: np.asarray(value.detach().cpu().numpy(), order="C") for key, value in state.items()}
+        {key: np.asarray(value.detach().cpu().numpy(), order="C") for key, value in state.items()},
+        metadata,
     )
     return packed
 

@@ -63,6 +63,20 @@ void bind_random(Module& m) {
       },
       py::arg("seed"), "Restarts the random generator: the same seed gives the same numbers on every machine.");
   m.def("initial_seed", &initial_seed, "The seed that the generator was last started with.");
+  m.def(
+      "get_rng_state",
+      [] {
+        const PhiloxKey state = random_state();
+        return py::make_tuple(state.seed, state.offset);
+      },
+      "(seed, offset) of the random generator, which stand for all that it will draw.");
+  m.def(
+      "set_rng_state",
+      [](const std::pair<uint64_t, uint64_t>& state) {
+        refuse_while_recording("set_rng_state()");
+        set_random_state({state.first, state.second});
+      },
+      py::arg("state"), "Goes on from what get_rng_state() gave.");
 }
 
 }  // namespace fnn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -102,21 +103,27 @@ class DataLoader:
         return math.floor(batches) if self.drop_last else math.ceil(batches)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        count = len(self.dataset)
-        order = shuffled(count, self.seed, self.epoch) if self.shuffle else np.arange(count)
+        batches = self.batches()
         self.epoch += 1
-        return self._batches(order)
+        return batches
 
-    def _batches(self, order: NDArray[np.intp]) -> Iterator[tuple[Tensor, ...]]:
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            index = order[start : start + self.batch_size]
-            yield tuple(from_numpy(a) for a in self.dataset.batch(index))
+    def batches(self, first: int = 0, steps: int | None = None) -> Iterator[tuple[Tensor, ...]]:
+        """The batches of this epoch from number `first` on, all or `steps` of them."""
+        count, size = len(self.dataset), self.batch_size
+        order = shuffled(count, self.seed, self.epoch) if self.shuffle else np.arange(count)
+        end = len(self) if steps is None else min(len(self), first + steps)
+        return (
+            tuple(from_numpy(a) for a in self.dataset.batch(order[n * size : (n + 1) * size]))
+            for n in range(first, end)
+        )
 
 
+@lru_cache(maxsize=1)  # for epochs that are run in parts
 def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.intp]:
     """The numbers below `count` in the order in which that epoch takes the examples."""
     order = np.arange(count)
     np.random.default_rng((seed, epoch)).shuffle(order)
+    order.flags.writeable = False
     return order
 
 

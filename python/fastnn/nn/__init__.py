@@ -21,6 +21,7 @@ from .module import Module
 from .norm import BatchNorm1d, BatchNorm2d
 from .parameter import Parameter
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, LPPool2d, MaxPool2d
+from .regularizers import L1Penalty, L2Penalty, MaxNorm
 from .summary import summary
 
 __all__ = [
@@ -41,11 +42,14 @@ __all__ = [
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "L1Penalty",
+    "L2Penalty",
     "LPPool2d",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
     "MSELoss",
+    "MaxNorm",
     "MaxPool2d",
     "Module",
     "ModuleList",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from .. import data, get_num_threads, io, manual_seed, nn, optim, plotting, zeros
 from .._extras import need
-from .loop import History, cosine, fit, predict, score
+from .callbacks import ProgressBar
+from .evaluation import predict, score
+from .history import Row
 from .models import MODELS
+from .trainer import Trainer
 
 DATA: dict[str, Callable[..., tuple[data.sets.Part, data.sets.Part]]] = {
     "digits": lambda root, download: data.digits(),
@@ -130,24 +133,27 @@ def train(options: Options) -> Path:
     record = {"options": asdict(options) | {"lr": lr, "epochs": epochs, "device": device}}
     out = _new_folder(options)
 
-    def on_epoch(history: History) -> None:
-        row, best = history[-1], history.best
+    def on_epoch(trainer: Trainer, row: Row) -> None:
+        history = trainer.history
+        best = history.best
         if row is best:
             io.save(model, out, meta)
         _write_json(out, record | {"epochs": history, "best_epoch": best["epoch"]})
         print(_line(row, epochs) + ("  best" if row is best else ""), flush=True)
 
-    history = History()
+    steps = epochs * -(-len(x) // options.batch_size)
+    trainer = Trainer(
+        model,
+        nn.CrossEntropyLoss(),
+        optimizer,
+        scheduler=optim.lr_scheduler.CosineAnnealingLR(optimizer, steps),
+        scheduler_interval="step",
+        callbacks=[on_epoch, ProgressBar()],
+    )
+    history = trainer.history
     loader = data.DataLoader((x, y), options.batch_size, shuffle=True, seed=options.seed)
     try:
-        fit(
-            *(model, optimizer, loader, (x_val, y_val), epochs),
-            device=device,
-            schedule=cosine,
-            history=history,
-            progress=_bar,
-            on_epoch=on_epoch,
-        )
+        trainer.fit(loader, (x_val, y_val), epochs, check_classes=False)
         logits = Run(out).logits(x_test, device)  # as saved, so that the file is what is tested
     except KeyboardInterrupt:
         if not (out / "model.safetensors").exists():
@@ -158,14 +164,13 @@ def train(options: Options) -> Path:
         if not any(out.iterdir()):
             out.rmdir()
     best = history.best
-    loss, accuracy = score(logits, y_test)
-    test = {"loss": loss, "accuracy": accuracy}
+    test = score(logits, y_test)
     _write_json(out, record | {"epochs": history, "best_epoch": best["epoch"], "test": test})
     plotting.curves(history, out / "curves.png")
     plotting.mistakes(x_test, y_test, logits, classes, out / "mistakes.png")
     print(
         f"best epoch {best['epoch']:.0f}: validation accuracy {best['val_accuracy']:.2%}, "
-        f"test accuracy {accuracy:.2%}\nwrote {out}: "
+        f"test accuracy {test['accuracy']:.2%}\nwrote {out}: "
         f"{', '.join(sorted(path.name for path in out.iterdir()))}"
     )
     return out
@@ -209,10 +214,3 @@ def _line(row: dict[str, float], epochs: int) -> str:
 
 def _write_json(out: Path, record: dict[str, Any]) -> None:
     io.write_atomic(out / "history.json", json.dumps(record, indent=1).encode())
-
-
-def _bar(loader: Iterable[Any]) -> Iterable[Any]:
-    bar: Iterable[Any] = need("tqdm", "train", "train").tqdm(
-        loader, unit="batch", leave=False, disable=None, file=sys.stderr
-    )
-    return bar

@@ -93,8 +93,8 @@ class CyclicLR(_WithMomentum):
         max_momentum: float = 0.9,
         last_epoch: int = -1,
     ) -> None:
-        lowest = _for_groups("CyclicLR", "base_lr", base_lr, optimizer)
-        self.max_lrs = _for_groups("CyclicLR", "max_lr", max_lr, optimizer)
+        lowest = for_groups("CyclicLR", "base_lr", base_lr, optimizer)
+        self.max_lrs = for_groups("CyclicLR", "max_lr", max_lr, optimizer)
         self.up = integer("CyclicLR", "step_size_up", step_size_up)
         down = step_size_up if step_size_down is None else step_size_down
         self.down = integer("CyclicLR", "step_size_down", down)
@@ -173,7 +173,7 @@ class OneCycleLR(_WithMomentum):
         name = "final_div_factor"
         self.final_div_factor = number("OneCycleLR", name, final_div_factor, "(0, inf)")
         self.three_phase = three_phase
-        highest = _for_groups("OneCycleLR", "max_lr", max_lr, optimizer)
+        highest = for_groups("OneCycleLR", "max_lr", max_lr, optimizer)
         self._check_momentum(optimizer)
         if last_epoch == -1:
             for group, lr in zip(optimizer.param_groups, highest, strict=True):
@@ -221,7 +221,7 @@ def _set_momentum(group: Group, momentum: float) -> None:
         group["momentum"] = momentum
 
 
-def _for_groups(
+def for_groups(
     schedule: str, name: str, value: float | Sequence[float], optimizer: Optimizer
 ) -> list[float]:
     """A rate for each group, from one or from as many."""

@@ -1,0 +1,24 @@
+"""Pictures of runs, networks and what they get wrong. Needs matplotlib (extra ``plot``).
+
+Each function returns a matplotlib ``Figure`` and, given a ``path``, also writes it: a PNG, or an
+SVG where the name ends in .svg. Nothing here imports pyplot, needs a display or keeps global state,
+so plots of the caller's own are left alone. Arrays may be NumPy's or tensors of any device.
+"""
+
+from .classes import confusion_matrix, latent_plane, reliability_diagram
+from .curves import curves, gradient_norms, lr_finder
+from .images import mistakes
+from .layers import feature_maps, filters, weight_histograms
+
+__all__ = [
+    "confusion_matrix",
+    "curves",
+    "feature_maps",
+    "filters",
+    "gradient_norms",
+    "latent_plane",
+    "lr_finder",
+    "mistakes",
+    "reliability_diagram",
+    "weight_histograms",
+]

@@ -1,0 +1,103 @@
+"""What is called during training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..history import Row
+
+if TYPE_CHECKING:
+    from ..trainer import Trainer
+
+
+class Callback:
+    """Override what is needed. Steps, epochs and rows are done when they are told of.
+
+    `trainer.stop(reason)` ends training; what raises ends it too. At a time when several are
+    called, they are in the order in which the trainer was given them, `Checkpoint` last.
+    """
+
+    every: int | None = None  # steps from one on_step() to the next; may be set in on_fit_start()
+    last = False
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Before the first step, with the state of the run that is resumed."""
+
+    def on_step(self, trainer: Trainer) -> None:
+        """After every step whose number, `trainer.step`, is a multiple of `every`."""
+
+    def on_validation(self, trainer: Trainer, row: Row) -> None:
+        """After a row was added to the history, for an epoch or within one."""
+
+    def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
+        """After an epoch and its row."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """However training ends, by an error as well."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What belongs into a checkpoint: dicts and lists of numbers, texts and tensors."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from `state_dict()`."""
+
+
+class _Function(Callback):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
+        self.function(trainer, row)
+
+
+def as_callbacks(given: Sequence[Callback | Callable[..., Any]]) -> list[Callback]:
+    """Functions as callbacks; those that save what the others are, last."""
+    callbacks = []
+    for callback in given:
+        if not isinstance(callback, Callback):
+            if isinstance(callback, type) or not callable(callback):
+                raise TypeError(f"[Trainer] callbacks must be Callbacks or functions; {callback!r}")
+            callback = _Function(callback)
+        callbacks.append(callback)
+    return sorted(callbacks, key=lambda callback: callback.last)
+
+
+def named(callbacks: Iterable[Callback]) -> dict[str, Callback]:
+    """{class: callback}, a second one of a class with its number."""
+    names: dict[str, Callback] = {}
+    for callback in callbacks:
+        name = type(callback).__name__
+        number = sum(type(other) is type(callback) for other in names.values())
+        names[f"{name}-{number + 1}" if number else name] = callback
+    return names
+
+
+class Best:
+    """Watches a column of the history: whether a row is the best of it so far."""
+
+    def __init__(
+        self, user: str, monitor: str, min_delta: float = 0.0, mode: str | None = None
+    ) -> None:
+        self.user, self.monitor, self.min_delta = user, monitor, min_delta
+        if mode not in (None, "min", "max"):
+            raise ValueError(f"[{user}] mode must be min, max or None; got {mode!r}")
+        rises = mode == "max" if mode else "loss" not in monitor
+        self.sign = 1.0 if rises else -1.0
+        self.value: float | None = None
+
+    def improves(self, row: Row) -> bool:
+        if self.monitor not in row:
+            raise ValueError(
+                f"[{self.user}] the history has no column {self.monitor!r}; "
+                f"there are {', '.join(row)}"
+            )
+        value = row[self.monitor]
+        better = not math.isnan(value) and (
+            self.value is None or self.sign * (value - self.value) > self.min_delta
+        )
+        if better:
+            self.value = value
+        return better

@@ -1,0 +1,99 @@
+"""The callback that saves a run while it trains."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...nn._checks import integer
+from .. import checkpoint
+from ..history import Row
+from .base import Best, Callback
+
+if TYPE_CHECKING:
+    from ..trainer import Trainer
+
+
+class Checkpoint(Callback):
+    """Writes the state of the run to `folder`, for `Trainer.fit(resume=...)`.
+
+    "last.safetensors" is written after each epoch, or every `every` steps; "best.safetensors" at
+    each validation that improves on `monitor`, if one is named (lower for a name with "loss" in it,
+    higher for others). With `keep` each last one stays beside them, as
+    "step-00001234.safetensors". A file is replaced in one step: whatever happens, there is a whole
+    one. Raises OSError, before training, for a folder that cannot be written to.
+    """
+
+    last = True
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        every: int | None = None,
+        monitor: str | None = None,
+        keep: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.every = None if every is None else integer("Checkpoint", "every", every)
+        self.keep = keep
+        self._best = None if monitor is None else Best("Checkpoint", monitor)
+        self._is_best = False
+
+    @property
+    def path(self) -> Path:
+        """The file of the last state."""
+        return self.folder / "last.safetensors"
+
+    @property
+    def best_path(self) -> Path:
+        """The file of the best state."""
+        return self.folder / "best.safetensors"
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            reason = error.strerror or error
+            raise type(error)(
+                error.errno, f"[Checkpoint] cannot write to the folder {self.folder}: {reason}"
+            ) from error
+        for left_by_a_killed_run in self.folder.glob(".*.safetensors.*.tmp"):
+            left_by_a_killed_run.unlink()
+
+    def on_validation(self, trainer: Trainer, row: Row) -> None:
+        if self._best is not None and self._best.improves(row):
+            self._is_best = True
+            # Within an epoch: at its end the schedule has yet to be told.
+            if trainer.epochs_done != trainer.epoch:
+                self._save(trainer, self.best_path)
+
+    def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
+        if self._is_best:
+            self._save(trainer, self.best_path)
+        if self.every is None:
+            self._save_last(trainer)
+
+    def on_step(self, trainer: Trainer) -> None:
+        self._save_last(trainer)
+
+    def _save_last(self, trainer: Trainer) -> None:
+        self._save(trainer, self.path)
+        if self.keep:
+            self._save(trainer, self.folder / f"step-{trainer.step:08d}.safetensors")
+
+    def _save(self, trainer: Trainer, path: Path) -> None:
+        self._is_best = False
+        checkpoint.write(path, trainer.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self._best is None else {"best": self._best.value}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if self._best is not None:
+            self._best.value = state["best"]

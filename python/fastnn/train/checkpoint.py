@@ -1,0 +1,89 @@
+"""The state of a training run as one file: data only, whole or not there.
+
+A safetensors file of all tensors; its metadata holds the rest of the state as JSON, where
+{"tensor": name} stands for a tensor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import Tensor, tensor
+from .._extras import need
+from ..io import _pack, write_atomic
+
+FORMAT = "fastnn-checkpoint-1"
+
+
+def write(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
+    """Replace the file by this state of dicts, lists, tensors, numbers, strings and None.
+
+    Raises OSError naming the file where it can't be written; what was there before is whole then.
+    """
+    tensors: dict[str, Tensor] = {}
+    text = json.dumps(_without_tensors(state, "", tensors))
+    data = _pack(tensors, {"format": FORMAT, "state": text})
+    try:
+        write_atomic(Path(path), data)
+    except OSError as error:
+        reason = error.strerror or error
+        raise type(error)(error.errno, f"[checkpoint] cannot write {path}: {reason}") from error
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The state that `write` wrote, its tensors on the CPU.
+
+    Raises FileNotFoundError, and ValueError for a file that is no checkpoint, is one of another
+    version, or is corrupt.
+    """
+    library = need("safetensors", "train", "checkpoint")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"[checkpoint] no file {path}")
+    try:
+        with library.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except Exception as error:  # the format's own error class, OSError, KeyError, ...
+        raise ValueError(f"[checkpoint] {path} is corrupt or truncated: {error}") from None
+    if metadata.get("format") != FORMAT:
+        found = metadata.get("format", "no checkpoint")
+        raise ValueError(f"[checkpoint] {path} is {found}; this version reads {FORMAT}")
+    state: dict[str, Any] = _with_tensors(json.loads(metadata["state"]), arrays)
+    return state
+
+
+def copied(state: Any) -> Any:
+    """The state with copies of its tensors, which training does not change."""
+    if isinstance(state, Tensor):
+        return state.detach().clone()
+    if isinstance(state, Mapping):
+        return {key: copied(value) for key, value in state.items()}
+    return [copied(value) for value in state] if isinstance(state, (list, tuple)) else state
+
+
+def _without_tensors(state: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(state, Tensor):
+        tensors[name] = state
+        return {"tensor": name}
+    if isinstance(state, Mapping):
+        return {
+            str(key): _without_tensors(value, f"{name}.{key}" if name else str(key), tensors)
+            for key, value in state.items()
+        }
+    if isinstance(state, (list, tuple)):
+        return [_without_tensors(value, f"{name}.{i}", tensors) for i, value in enumerate(state)]
+    return state
+
+
+def _with_tensors(state: Any, arrays: dict[str, Any]) -> Any:
+    if isinstance(state, list):
+        return [_with_tensors(value, arrays) for value in state]
+    if not isinstance(state, dict):
+        return state
+    if state.keys() == {"tensor"} and isinstance(state["tensor"], str):
+        return tensor(arrays[state["tensor"]])
+    return {key: _with_tensors(value, arrays) for key, value in state.items()}

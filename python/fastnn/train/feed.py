@@ -1,0 +1,212 @@
+"""The data of a training run: checked, on the device, and an epoch run in parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import Tensor, from_numpy
+from ..compile import CompiledStep, EpochResult
+from ..data import DataLoader, TensorDataset
+
+Arrays = tuple[NDArray[Any], NDArray[Any]]
+
+
+class Means:
+    """Sums over the batches since the history's last row."""
+
+    def __init__(
+        self,
+        loss: float = 0.0,
+        correct: float | None = None,
+        examples: int = 0,
+        seconds: float = 0.0,
+    ) -> None:
+        self.loss, self.correct, self.examples, self.seconds = loss, correct, examples, seconds
+
+    def add(self, result: EpochResult, examples: int, seconds: float) -> None:
+        self.loss += result.loss * examples
+        if result.accuracy is not None:
+            self.correct = (self.correct or 0) + round(result.accuracy * examples)
+        self.examples += examples
+        self.seconds += seconds
+
+    def row(self) -> dict[str, float]:
+        if not self.examples:
+            return {"loss": math.nan, "images_per_second": 0.0}
+        row = {"loss": self.loss / self.examples}
+        if self.correct is not None:
+            row["accuracy"] = self.correct / self.examples
+        return row | {"images_per_second": self.examples / self.seconds}
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+class Feed:
+    """The batches of a loader, for a step that returns (loss, output)."""
+
+    def __init__(self, loader: DataLoader, device: str) -> None:
+        self.loader, self.device = loader, device
+        self.arrays: Arrays | None = None
+        self._resident: tuple[Tensor, Tensor] | None = None
+        if type(loader.dataset) is TensorDataset:
+            if len(loader.dataset.arrays) != 2:
+                count = len(loader.dataset.arrays)
+                raise ValueError(f"[fit] train must be inputs and targets; got {count} arrays")
+            x, y = self.arrays = loader.dataset.arrays
+            self._resident = from_numpy(x).to(device), from_numpy(y).to(device)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def examples(self, first: int, steps: int) -> int:
+        """How many there are in these batches."""
+        size, count = self.loader.batch_size, len(self.loader.dataset)
+        return min((first + steps) * size, count) - min(first * size, count)
+
+    def run(
+        self, step: CompiledStep, first: int, steps: int, before: Callable[[int], None] | None
+    ) -> EpochResult:
+        """`steps` batches of this epoch from number `first` on, or as many as have a finite loss.
+
+        From C++ where the data are two arrays, batch by batch otherwise.
+        """
+        loader = self.loader
+        if self._resident is not None:
+            return step.run_epoch(
+                *self._resident,
+                loader.batch_size,
+                loader.shuffle,
+                (loader.seed, loader.epoch),
+                drop_last=loader.drop_last,
+                first=first,
+                steps=steps,
+                before_step=before,
+            )
+        total, correct, done = 0.0, 0, 0
+        counts = False
+        for number, (x, y) in enumerate(loader.batches(first, steps), start=first):
+            if before is not None:
+                before(number)
+            x, y = x.to(self.device), y.to(self.device)
+            loss, output = step(x, y)
+            value = loss.item()
+            total += value * len(y)
+            counts = y.ndim == 1 and output.ndim == 2
+            if counts:
+                correct += int((output.argmax(1) == y).sum().item())
+            done += 1
+            if not np.isfinite(value):
+                break
+        seen = max(self.examples(first, done), 1)
+        return EpochResult(total / seen, correct / seen if counts else None, done)
+
+    def batch(self, number: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of one batch of this epoch, on the device."""
+        ((x, y),) = self.loader.batches(number, 1)
+        return x.to(self.device), y.to(self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What decides on the order of the data."""
+        loader = self.loader
+        return {
+            "examples": len(loader.dataset),
+            "batch_size": loader.batch_size,
+            "shuffle": loader.shuffle,
+            "drop_last": loader.drop_last,
+            "seed": loader.seed,
+            "epoch": loader.epoch,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on in that order. Raises ValueError where the data are others."""
+        own = self.state_dict()
+        for key in ("examples", "batch_size", "shuffle", "drop_last"):
+            if state[key] != own[key]:
+                raise ValueError(f"[fit] expected train with {key} {state[key]}; got {own[key]}")
+        self.loader.seed, self.loader.epoch = state["seed"], state["epoch"]
+
+
+def as_loader(
+    train: DataLoader | Sequence[ArrayLike], batch_size: int, seed: int | None
+) -> DataLoader:
+    """A loader as it is, and of arrays (x, y) one that shuffles."""
+    if isinstance(train, DataLoader):
+        return train
+    if not isinstance(train, (tuple, list)) or len(train) != 2:
+        raise TypeError(
+            f"[fit] train must be a DataLoader or a pair of arrays (x, y); "
+            f"got {type(train).__name__}"
+        )
+    return DataLoader(as_arrays("fit", "train", train), batch_size, shuffle=True, seed=seed)
+
+
+def as_sets(validation: Any) -> dict[str, Arrays]:
+    """{name: (x, y)} of the data to validate on."""
+    if validation is None:
+        return {}
+    named = validation if isinstance(validation, Mapping) else {"val": validation}
+    return {str(name): as_arrays("fit", str(name), part) for name, part in named.items()}
+
+
+def as_arrays(operation: str, name: str, part: Any) -> Arrays:
+    """Inputs (N, ...) and targets (N, ...), at least one; labels as int64."""
+    if not isinstance(part, (tuple, list)) or len(part) != 2:
+        raise TypeError(
+            f"[{operation}] {name} must be a pair of arrays (x, y); got {type(part).__name__}"
+            + (f" of {len(part)}" if isinstance(part, (tuple, list)) else "")
+        )
+    shapes = [np.shape(a) for a in part]
+    if not all(shapes) or shapes[0][0] != shapes[1][0]:
+        raise ValueError(
+            f"[{operation}] {name} inputs and targets must have one length; got {shapes}"
+        )
+    x, y = TensorDataset(*part).arrays
+    if len(x) == 0:
+        raise ValueError(f"[{operation}] {name} is empty: shapes {x.shape}, {y.shape}")
+    return x, y
+
+
+def check_finite(name: str, part: Arrays) -> None:
+    """Raises ValueError that names the first example with a NaN or an infinity."""
+    for what, array in zip(("inputs", "targets"), part, strict=True):
+        if array.dtype.kind == "f" and not np.isfinite(array.sum()):  # a sum needs no memory
+            rows = np.isfinite(array).reshape(len(array), -1).all(1)
+            if not rows.all():
+                bad = np.flatnonzero(~rows)
+                raise ValueError(
+                    f"[fit] {name} {what} must be finite; {len(bad)} of {len(array)} examples hold "
+                    f"NaN or inf, the first is number {bad[0]}"
+                )
+
+
+def check_labels(parts: Mapping[str, NDArray[Any]], classes: int, same: bool) -> None:
+    """Raises ValueError for labels (N) out of 0..classes - 1, and for classes only some parts have.
+
+    A network cannot learn a class that it never sees, nor be measured on one that is not there:
+    these are errors where the parts are to have the `same` classes.
+    """
+    present: dict[str, set[int]] = {}
+    for name, y in parts.items():
+        wrong = np.flatnonzero((y < 0) | (y >= classes))
+        if len(wrong):
+            raise ValueError(
+                f"[fit] {name} labels must be in 0..{classes - 1}; {len(wrong)} of {len(y)} are "
+                f"not, the first is {y[wrong[0]]} of example {wrong[0]}"
+            )
+        present[name] = set(np.unique(y).tolist())
+    if not same:
+        return
+    everything = set().union(*present.values())
+    for name, seen in present.items():
+        if absent := sorted(everything - seen):
+            others = ", ".join(n for n in present if absent[0] in present[n])
+            raise ValueError(
+                f"[fit] {name} has no example of class {', '.join(map(str, absent))}, which "
+                f"{others} has: split with stratify=y, or pass check_classes=False"
+            )

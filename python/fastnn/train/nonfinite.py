@@ -1,0 +1,68 @@
+"""Where a loss that is not finite came from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .. import Tensor, nn, no_grad
+
+
+class NonFiniteLossError(ValueError):
+    """The loss is NaN or infinite, in `epoch` (from 1) and `batch` (from 0), first in `layer`."""
+
+    def __init__(self, loss: float, epoch: int, batch: int, layer: str | None, rate: float) -> None:
+        self.loss, self.epoch, self.batch, self.layer = loss, epoch, batch, layer
+        super().__init__(
+            f"[fit] the loss is {loss} in epoch {epoch}, batch {batch}"
+            + (f", first in {layer}" if layer else "")
+            + f": try a learning rate below {rate:g} or clip_norm; the model is as before it"
+        )
+
+
+def culprit(
+    model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor
+) -> str:
+    """The first layer whose outputs are not finite, or else what comes after the layers."""
+    found: list[str] = []
+
+    def watched(name: str, layer: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            output = forward(*args, **kwargs)
+            if not found and isinstance(output, Tensor) and not _is_finite(output):
+                found.append(f"layer {name or 'model'} ({type(layer).__name__})")
+            return output
+
+        return call
+
+    leaves = [(n, m) for n, m in model.named_modules() if not list(m.children())]
+    with no_grad():
+        try:
+            for name, layer in leaves:
+                # Not as an attribute, which would end recorded steps.
+                layer.__dict__["forward"] = watched(name, layer, layer.forward)
+            value = loss(model(x), y)
+        finally:
+            for _, layer in leaves:
+                layer.__dict__.pop("forward", None)
+    if found:
+        return found[0]
+    return "the penalty or the update" if _is_finite(value) else "the loss"
+
+
+@contextlib.contextmanager
+def kept_buffers(model: nn.Module) -> Iterator[None]:
+    """The model's buffers, running statistics say, are afterwards what they were."""
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        with no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+
+
+def _is_finite(x: Tensor) -> bool:
+    total = (x.detach() * 0).sum().item()
+    return bool(total == 0)

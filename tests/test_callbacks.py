@@ -1,0 +1,175 @@
+"""What the callbacks show, save and stop."""
+
+from __future__ import annotations
+
+import csv
+import json
+from io import StringIO
+
+import numpy as np
+import pytest
+from trainers import CLASSES, TRAIN, VAL, make, same, weights
+
+import fastnn as fn
+from fastnn.train import Callback, callbacks, checkpoint, lr_find
+
+WRONG = (VAL[0], (VAL[1] + 1) % CLASSES)  # what training makes worse
+
+
+def test_they_are_called_in_order():
+    calls = []
+
+    class Spy(Callback):
+        every = 3
+
+        def __getattribute__(self, name):
+            if name.startswith("on_"):
+                calls.append(name[3:])
+            return super().__getattribute__(name)
+
+    trainer = make([Spy(), lambda t, row: calls.append(f"row {row['epoch']:g}")])
+    trainer.fit(TRAIN, VAL, 2, batch_size=13, validate_every=2)
+    assert calls == [
+        "fit_start",
+        *("validation", "step", "validation", "epoch_end", "row 1"),
+        *("validation", "step", "validation", "epoch_end", "row 2"),
+        "fit_end",
+    ]
+
+
+def test_what_a_callback_raises_passes_and_the_others_are_told():
+    def fail(trainer, row):
+        raise RuntimeError("enough")
+
+    ended = []
+
+    class End(Callback):
+        def on_fit_end(self, trainer):
+            ended.append(trainer.epoch)
+
+    with pytest.raises(RuntimeError, match="enough"):
+        make([fail, End()]).fit(TRAIN, VAL, 3)
+    assert ended == [1]
+
+
+@pytest.mark.parametrize("ending", ["patience", "epochs", "Ctrl-C"])
+def test_early_stopping_restores_the_best_weights(ending):
+    best = []
+
+    def remember(trainer, row):
+        if row is min(trainer.history, key=lambda row: row["val_loss"]):
+            best[:] = [weights(trainer.model)]
+        if ending == "Ctrl-C" and row["epoch"] == 5:
+            raise KeyboardInterrupt
+
+    patience = {"patience": 3, "epochs": 99, "Ctrl-C": 99}[ending]
+    trainer = make([remember, callbacks.EarlyStopping(patience=patience)], lr=0.03)
+    try:
+        history = trainer.fit(TRAIN, WRONG, 99 if ending == "patience" else 8)
+    except KeyboardInterrupt:
+        history = trainer.history
+    assert same(weights(trainer.model), best[0])
+    losses = history["val_loss"]
+    assert losses[-1] > min(losses)  # else there was nothing to restore
+    if ending == "patience":
+        assert len(losses) == int(np.argmin(losses)) + 1 + 3
+        assert trainer.stop_reason.startswith("no better val_loss than ")
+
+
+def test_early_stopping_by_gain():
+    stop = callbacks.EarlyStopping("val_accuracy", patience=2, min_delta=2.0)
+    history = make([stop]).fit(TRAIN, VAL, 9)
+    assert len(history) == 3  # nothing rises by 200 points
+    with pytest.raises(ValueError, match=r"\[EarlyStopping\] the history has no column 'val_f1'"):
+        make([callbacks.EarlyStopping("val_f1")]).fit(TRAIN, VAL, 1)
+    with pytest.raises(ValueError, match="mode must be min, max or None; got 'up'"):
+        callbacks.EarlyStopping(mode="up")
+    with pytest.raises(ValueError, match="patience must be at least 1"):
+        callbacks.EarlyStopping(patience=0)
+
+
+def test_checkpoints_best_last_and_kept(tmp_path):
+    save = callbacks.Checkpoint(tmp_path, every=3, monitor="val_loss", keep=True)
+    trainer = make([save])
+    rows = trainer.fit(TRAIN, WRONG, 4, batch_size=25)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("best.safetensors", "last.safetensors"),
+        *("step-00000003.safetensors", "step-00000006.safetensors"),
+    ]
+    best = checkpoint.read(save.best_path)
+    assert best["step"] == min(rows, key=lambda row: row["val_loss"])["step"]
+    assert checkpoint.read(save.path)["step"] == 6
+
+
+def test_a_csv_line_a_row(tmp_path):
+    log = callbacks.CSVLogger(tmp_path / "new" / "log.csv")
+    history = make([log]).fit(TRAIN, VAL, 3, validate_every=1)
+    with open(log.path) as file:
+        rows = list(csv.DictReader(file))
+    assert [{k: float(v) for k, v in row.items()} for row in rows] == list(history)
+
+
+def test_tensorboard_curves(tmp_path):
+    pytest.importorskip("tensorboardX")
+    make([callbacks.TensorBoardLogger(tmp_path)]).fit(TRAIN, VAL, 2)
+    (file,) = tmp_path.iterdir()
+    assert b"val_accuracy" in file.read_bytes()
+
+
+def test_norms_of_weights_and_gradients(tmp_path):
+    log = callbacks.NormLogger(every=4, path=tmp_path / "norms.json")
+    trainer = make([log])
+    trainer.fit(TRAIN, VAL, 2, batch_size=8)
+    assert [row["step"] for row in log.rows] == [4, 8, 12]
+    assert set(log.rows[0]["gradients"]) == dict(trainer.model.named_parameters()).keys()
+    assert all(0 < v < 100 for row in log.rows for v in row["gradients"].values())
+    assert json.loads((tmp_path / "norms.json").read_text()) == log.rows
+    last = make([end := callbacks.NormLogger(every=14)])
+    last.fit(TRAIN, VAL, 2, batch_size=8)
+    weight = weights(last.model)["0.weight"]
+    assert end.rows[0]["weights"]["0.weight"] == pytest.approx(float(np.sqrt((weight**2).sum())))
+
+
+def test_a_time_limit(monkeypatch):
+    trainer = make([callbacks.TimeLimit(1e-9)])
+    trainer.fit(TRAIN, VAL, 3, batch_size=8)
+    assert (trainer.step, trainer.stop_reason) == (1, "1e-09 seconds are over")
+    assert len(make([callbacks.TimeLimit(1e9)]).fit(TRAIN, VAL, 3)) == 3
+
+
+def test_the_bar_is_drawn_on_a_terminal_only():
+    pytest.importorskip("tqdm")
+    drawn = []
+    for terminal in (True, False):
+        stream = StringIO()
+        stream.isatty = lambda terminal=terminal: terminal
+        make([callbacks.ProgressBar(stream)]).fit(TRAIN, VAL, 2, batch_size=8)
+        drawn.append("0/7" in stream.getvalue())
+    assert drawn == [True, False]
+
+
+def test_the_range_test_leaves_no_trace():
+    once, twice = make(), make()
+    once.fit(TRAIN, VAL, 1)
+    twice.fit(TRAIN, VAL, 1)
+    state = fn.get_rng_state()
+    found = lr_find(twice, TRAIN, batch_size=10, start=1e-4, end=100, steps=50)
+    assert fn.get_rng_state() == state
+    assert same(weights(once.model), weights(twice.model))
+    for trainer in (once, twice):
+        fn.manual_seed(5)
+        trainer.fit(TRAIN, VAL, 1)
+    assert same(weights(once.model), weights(twice.model))
+    assert len(found.rates) == len(found.losses) <= 50
+    assert found.rates == sorted(found.rates)
+    assert 1e-4 < found.suggestion < 1
+
+
+def test_a_range_that_is_none():
+    for options, message in [
+        ({"start": 1.0, "end": 0.1}, r"end must be in \(1.0, inf\)"),
+        ({"steps": 2}, "steps must be at least 3"),
+        ({"start": 1e30, "end": 1e35}, "the loss diverges at once: start below 1e"),
+    ]:
+        with pytest.raises(ValueError, match=rf"\[lr_find\] {message}"):
+            lr_find(make(), TRAIN, **options)

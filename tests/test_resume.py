@@ -1,0 +1,239 @@
+"""Stopping and resuming gives the bits of not stopping."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from trainers import TRAIN, VAL, make, same, weights
+
+import fastnn as fn
+from fastnn import nn, optim
+from fastnn.optim import lr_scheduler, swa_utils
+from fastnn.train import callbacks, checkpoint
+
+pytest.importorskip("safetensors")
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+STEPS = 21  # three epochs of seven batches
+FIT = {"epochs": 3, "batch_size": 8, "validate_every": 4}
+
+
+def noisy(x):
+    return x + 0.1 * fn.randn(*x.shape)
+
+
+def moving_average(model):
+    return swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.9))
+
+
+VARIANTS = {
+    "adam": {},
+    "momentum": {"optimizer": lambda p, lr: optim.SGD(p, lr=lr, momentum=0.9), "clip_norm": 1.0},
+    "augment": {"augment": noisy},
+    "one cycle": {"scheduler": lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=STEPS)},
+    "moving average": {"average": moving_average, "average_every": "step", "average_from": 1},
+    "average": {"average": swa_utils.AveragedModel},
+    "by epoch": {"scheduler": lambda o: lr_scheduler.StepLR(o, 1, 0.5)},
+    "plateau": {"scheduler": lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0)},
+    "warm-up": {
+        "scheduler": lambda o: lr_scheduler.SequentialLR(
+            o, [lr_scheduler.LinearLR(o), lr_scheduler.CosineAnnealingLR(o, 15)], [5]
+        ),
+        "scheduler_interval": "step",
+    },
+}
+
+
+def numbers(history):
+    """Without times."""
+    return [
+        {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")}
+        for row in history
+    ]
+
+
+def trained(folder: Path, variant: str, **fit):
+    stopping = callbacks.EarlyStopping(patience=50)
+    trainer = make([callbacks.Checkpoint(folder, every=1), stopping], lr=0.05, **VARIANTS[variant])
+    trainer.fit(TRAIN, VAL, **FIT, **fit)
+    return trainer, stopping
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def whole(request, tmp_path_factory):
+    """A run that was never stopped."""
+    trainer, stopping = trained(tmp_path_factory.mktemp("whole"), request.param)
+    return request.param, trainer, stopping
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 6, 7, 8, 13, 14, 20, 21])
+def test_resuming_after_any_step_gives_the_same_bits(whole, step, tmp_path):
+    variant, trainer, stopping = whole
+    stopped, _ = trained(tmp_path, variant, max_steps=step)
+    assert stopped.step == step
+    assert step == STEPS or stopped.stop_reason == f"max_steps {step} reached"
+    fn.manual_seed(99)
+    fn.rand(5)
+    again, watched = trained(tmp_path, variant, resume=tmp_path / "last.safetensors")
+    assert again.step == STEPS
+    assert same(weights(again.model), weights(trainer.model))
+    assert same(weights(again.trained), weights(trainer.trained))
+    assert numbers(again.history) == numbers(trainer.history)
+    assert (watched.best, watched.waited) == (stopping.best, stopping.waited)
+    assert again.seconds >= checkpoint.read(tmp_path / "last.safetensors")["seconds"]
+
+
+def test_a_state_in_memory_is_resumed_too():
+    whole, half = make(), make()
+    whole.fit(TRAIN, VAL, 2)
+    half.fit(TRAIN, VAL, 2, max_steps=3)
+    state = half.state_dict()
+    half.fit(TRAIN, VAL, 2, resume=state)
+    assert same(weights(half.model), weights(whole.model))
+
+
+SCRIPT = """
+import sys
+from trainers import TRAIN, VAL, make, weights
+from fastnn.train import callbacks
+import numpy as np
+from pathlib import Path
+
+folder, result = Path(sys.argv[1]), sys.argv[2]
+save = callbacks.Checkpoint(folder, every=2, monitor="val_loss")
+trainer = make([save, callbacks.CSVLogger(folder / "log.csv")], device="cpu")
+print("begins", flush=True)
+trainer.fit(TRAIN, VAL, 6, batch_size=2, validate_every=10,
+            resume=save.path if save.path.exists() else None)
+np.savez(result, **weights(trainer.model))
+"""
+
+
+@pytest.mark.cpu_only("files and processes")
+def test_kill_9_at_random_moments_loses_nothing(tmp_path):
+    """Twenty times, in the middle of whatever is done: 75 checkpoints are written a run."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
+
+    def run(folder: Path, seconds: float | None = None) -> int:
+        script = [sys.executable, "-c", SCRIPT, str(folder), str(folder) + ".npz"]
+        with subprocess.Popen(script, stdout=subprocess.PIPE, env=environment) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"begins\n"
+            if seconds is not None:
+                time.sleep(seconds)
+                process.kill()
+        return process.returncode
+
+    begin = time.perf_counter()
+    assert run(whole) == 0
+    took = time.perf_counter() - begin
+    rng = random.Random(0)
+    kills = 0
+    while kills < 20:
+        if run(killed, rng.uniform(0, took / 8)) == 0:  # it was faster
+            shutil.rmtree(killed)
+            continue
+        kills += 1
+        for file in killed.glob("[!.]*.safetensors"):
+            checkpoint.read(file)  # whole, whenever it was killed
+    assert run(killed) == 0
+    with np.load(str(whole) + ".npz") as a, np.load(str(killed) + ".npz") as b:
+        assert same(dict(a), dict(b))
+    assert not list(killed.glob(".*.tmp"))
+    lines = [(folder / "log.csv").read_text().splitlines() for folder in (whole, killed)]
+    assert [line.split(",")[:6] for line in lines[0]] == [line.split(",")[:6] for line in lines[1]]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    save = callbacks.Checkpoint(tmp_path / "run", every=5)
+    make([save], optimizer=optim.SGD).fit(TRAIN, VAL, **FIT, max_steps=5)
+    return save.path
+
+
+def wide() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))
+
+
+def test_a_checkpoint_of_something_else(saved, tmp_path):
+    other = tmp_path / "other.safetensors"
+    fn.io.save({"a": fn.ones(2)}, other)
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(saved.read_bytes()[:-100])
+    newer = tmp_path / "newer.safetensors"
+    newer.write_bytes(saved.read_bytes().replace(b"fastnn-checkpoint-1", b"fastnn-checkpoint-9"))
+    step_lr = {"scheduler": lambda o: lr_scheduler.StepLR(o, 1)}
+    for path, options, fit, message in [
+        (saved, {"model": wide}, {}, r"of another model or run: (.|\n)*missing key"),
+        (saved, {"optimizer": optim.Adam}, {}, "expected optimizer SGD; got Adam"),
+        (saved, step_lr, {}, "expected scheduler None; got StepLR"),
+        (saved, {}, {"batch_size": 7}, "expected train with batch_size 8; got 7"),
+        (other, {}, {}, "is no checkpoint; this version reads fastnn-checkpoint-1"),
+        (torn, {}, {}, "corrupt or truncated"),
+        (newer, {}, {}, "is fastnn-checkpoint-9; this version reads fastnn-checkpoint-1"),
+    ]:
+        trainer = make(**{"optimizer": optim.SGD, **options})
+        before, state = weights(trainer.model), fn.get_rng_state()
+        with pytest.raises(ValueError, match=message) as raised:
+            trainer.fit(TRAIN, VAL, **{**FIT, **fit}, resume=path)
+        assert str(path) in str(raised.value)
+        assert same(weights(trainer.model), before)
+        assert (fn.get_rng_state(), trainer.step) == (state, 0)
+    with pytest.raises(FileNotFoundError, match=r"\[checkpoint\] no file .*nowhere"):
+        make().fit(TRAIN, VAL, resume=tmp_path / "nowhere")
+
+
+@pytest.mark.cpu_only("files")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_leaves_the_checkpoint_before(saved, monkeypatch):
+    before = saved.read_bytes()
+
+    def full(file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    trainer = make([callbacks.Checkpoint(saved.parent, every=7)], optimizer=optim.SGD)
+    with pytest.raises(OSError, match=r"\[checkpoint\] cannot write .*last.*: No space left"):
+        trainer.fit(TRAIN, VAL, **FIT, resume=saved)
+    assert saved.read_bytes() == before
+    assert not list(saved.parent.glob(".*.tmp"))
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file" / "run", Path("/proc/run")):
+        trainer = make([callbacks.Checkpoint(folder)])
+        with pytest.raises(OSError, match=rf"\[Checkpoint\] cannot write to the folder {folder}"):
+            trainer.fit(TRAIN, VAL)
+        assert trainer.step == 0
+
+
+def test_states_of_any_kind_survive_the_file(tmp_path):
+    state = {
+        "a": [1, 2.5, None, "x", float("inf")],
+        "t": {"b": fn.ones(2, 3), "n": [fn.arange(3)]},
+        "e": {},
+    }
+    checkpoint.write(tmp_path / "s", state)
+    again = checkpoint.read(tmp_path / "s")
+    assert again["a"] == state["a"]
+    assert again["t"]["n"][0].tolist() == [0, 1, 2]
+    assert again["t"]["b"].shape == (2, 3)
+    assert again["e"] == {}
