@@ -9,8 +9,9 @@ import numpy as np
 import fastnn as fn
 from fastnn import nn, optim
 from fastnn.nn import functional as F
+from fastnn.train import Trainer, predict
 
-from .common import mnist, percent_right, predict, training_step
+from .common import mnist, percent_right
 from .recipe import Job, recipe
 
 T = 20.0  # temperature
@@ -57,10 +58,9 @@ def run(job: Job) -> dict[str, float]:
     def fit(model: nn.Module, loss_fn: Any, x: Any, targets: Any, epochs: int) -> nn.Module:
         opt = optim.Adam(model.parameters(), lr=1e-3)
         schedule = optim.lr_scheduler.CosineAnnealingLR(opt, epochs)
-        step = training_step(model, loss_fn, opt)
-        for epoch in range(epochs):
-            step.run_epoch(x, targets, batch_size=100, seed=(job.seed, epoch))
-            schedule.step()
+        Trainer(model, loss_fn, opt, scheduler=schedule).fit(
+            (x, targets), epochs=epochs, batch_size=100
+        )
         return model
 
     teacher = fit(network(800, 0.5), nn.CrossEntropyLoss(), x, one_hot, job.pick(20, 2))

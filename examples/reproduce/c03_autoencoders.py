@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+import fastnn as fn
 from fastnn import nn, optim
+from fastnn.train import Trainer, predict
 
-from .common import figure, mnist, predict, training_step
+from .common import figure, mnist
 from .recipe import Job, recipe
 
 Array = np.ndarray
@@ -21,7 +23,7 @@ ROWS = 15  # of decoded points
 @recipe(
     "C3",
     "784-500-250-2-250-500-784 autoencoder, ReLU, bottleneck linear, and a denoising 784-500-784 "
-    f"for Gaussian noise of deviation {SPREAD} clipped to [0, 1]; squared error, Adam, 20 epochs",
+    f"for Gaussian noise of deviation {SPREAD} clipped to [0, 1]; squared error, Adam, 10 epochs",
     reported={
         "reconstruction from two neurons": "a picture",
         "the mean image instead": "",
@@ -40,17 +42,16 @@ def run(job: Job) -> dict[str, float]:
     encoder = layers(784, 500, 250, 2)
     decoder = layers(2, 250, 500, 784)
     decoder.append(nn.Sigmoid())
-    fit(job, nn.Sequential(encoder, decoder), x, lambda x, epoch: x)
+    fit(job, nn.Sequential(encoder, decoder), x, lambda x: x)
     codes = predict(encoder, x_test)
     draw_codes(job, codes, parts.test[1], decoder)
 
-    def noisy(x: Array, seed: int) -> Array:
-        noise = np.random.default_rng((job.seed, seed)).normal(0, SPREAD, x.shape)
-        return np.clip(x + noise, 0, 1).astype(np.float32)
+    def noisy(x: fn.Tensor) -> fn.Tensor:
+        return (x + SPREAD * fn.randn(*x.shape)).clamp(0, 1)
 
     denoiser = nn.Sequential(nn.Linear(784, 500), nn.ReLU(), nn.Linear(500, 784), nn.Sigmoid())
-    fit(job, denoiser, x, lambda x, epoch: noisy(x, epoch + 1))  # other noise every epoch
-    x_noisy = noisy(x_test, 0)
+    fit(job, denoiser, x, noisy)  # other noise every time
+    x_noisy = noisy(fn.tensor(x_test)).numpy()
     x_clean = predict(denoiser, x_noisy)
     draw_rows(job, x_test, x_noisy, x_clean)
 
@@ -73,11 +74,12 @@ def layers(*sizes: int) -> nn.Sequential:
     return nn.Sequential(*made[1:])
 
 
-def fit(job: Job, model: nn.Module, x: Array, seen: Callable[[Array, int], Array]) -> None:
-    """Trains `model` to make x of what it sees of x in an epoch."""
-    step = training_step(model, nn.MSELoss(), optim.Adam(model.parameters(), lr=1e-3))
-    for epoch in range(job.pick(20, 2)):
-        step.run_epoch(seen(x, epoch), x, batch_size=100, seed=(job.seed, epoch))
+def fit(job: Job, model: nn.Module, x: Array, seen: Callable[[fn.Tensor], fn.Tensor]) -> None:
+    """Trains `model` to make x of what it sees of x."""
+    opt = optim.Adam(model.parameters(), lr=1e-3)
+    Trainer(model, nn.MSELoss(), opt, augment=seen).fit(
+        (x, x), epochs=job.pick(10, 2), batch_size=100
+    )
 
 
 def draw_codes(job: Job, codes: Array, y: Array, decoder: nn.Module) -> None:

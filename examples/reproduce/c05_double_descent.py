@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn import nn, optim
+from fastnn.train import Trainer
 
-from .common import figure, mnist1d, percent_right, predict, training_step
+from .common import figure, mnist1d, percent_right
 from .recipe import Job, recipe
 
 WIDTHS = (2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048)
@@ -36,11 +37,10 @@ def run(job: Job) -> dict[str, float]:
     error, train_error = {}, {}
     for width in WIDTHS:
         model = nn.Sequential(nn.Flatten(), nn.Linear(40, width), nn.ReLU(), nn.Linear(width, 10))
-        step = training_step(model, nn.MSELoss(), optim.Adam(model.parameters(), lr=0.003))
-        for epoch in range(job.pick(1000, 2)):
-            step.run_epoch(x, targets, batch_size=100, seed=(job.seed, epoch))
-        error[width] = 100 - percent_right(predict(model, x_test), y_test)
-        train_error[width] = 100 - percent_right(predict(model, x), y)
+        trainer = Trainer(model, nn.MSELoss(), optim.Adam(model.parameters(), lr=0.003))
+        trainer.fit((x, targets), epochs=job.pick(1000, 2), batch_size=100)
+        error[width] = 100 - percent_right(trainer.predict(x_test), y_test)
+        train_error[width] = 100 - percent_right(trainer.predict(x), y)
 
     axes = (fig := figure(6, 4)).subplots()
     for name, errors in (("test", error), ("training, noise included", train_error)):

@@ -8,8 +8,9 @@ import numpy as np
 
 import fastnn as fn
 from fastnn import nn, optim
+from fastnn.train import Trainer
 
-from .common import Part, predict, training_step
+from .common import Part
 from .recipe import Job, recipe
 
 Loss = Callable[[fn.Tensor, fn.Tensor], fn.Tensor]
@@ -55,8 +56,8 @@ def run(job: Job) -> dict[str, float]:
     train, (x, y) = data(rng, job.pick(2000, 200)), data(rng, job.pick(10_000, 200))
     plain, varied, correlations = [], [], []
     for _ in range(job.pick(MODELS, 1)):
-        plain.append(np.square(predict(fit(job, train, squared_error), x)[:, :1] - y).mean())
-        f = predict(fit(job, train, with_variance), x)
+        plain.append(np.square(fit(job, train, squared_error).predict(x)[:, :1] - y).mean())
+        f = fit(job, train, with_variance).predict(x)
         error, deviation = np.abs(f[:, 0] - y[:, 0]), np.sqrt(C * np.exp(f[:, 1]))
         varied.append(np.square(error).mean())
         correlations.append(np.corrcoef(error, deviation)[0, 1])
@@ -67,9 +68,8 @@ def run(job: Job) -> dict[str, float]:
     }
 
 
-def fit(job: Job, train: Part, loss_fn: Loss) -> nn.Module:
+def fit(job: Job, train: Part, loss_fn: Loss) -> Trainer:
     model = nn.Sequential(nn.Linear(10, 1000), nn.ReLU(), nn.Linear(1000, 2))
-    step = training_step(model, loss_fn, optim.Adam(model.parameters(), lr=1e-3))
-    for epoch in range(job.pick(100, 2)):
-        step.run_epoch(*train, batch_size=50, seed=(job.seed, epoch))
-    return model
+    trainer = Trainer(model, loss_fn, optim.Adam(model.parameters(), lr=1e-3))
+    trainer.fit(train, epochs=job.pick(100, 2), batch_size=50)
+    return trainer

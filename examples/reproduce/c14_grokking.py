@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+import fastnn as fn
 from fastnn import nn, optim
+from fastnn.train import predict
 
-from .common import figure, percent_right, predict, training_step
+from .common import figure, percent_right
 from .recipe import Job, recipe
 
 P = 59
@@ -36,7 +38,14 @@ def run(job: Job) -> dict[str, float]:
         *(nn.Linear(2 * P, 256, bias=False), nn.ReLU(), nn.Linear(256, P, bias=False))
     )
     opt = optim.AdamW(model.parameters(), lr=0.003, betas=(0.9, 0.98), weight_decay=0.3)
-    step = training_step(model, nn.CrossEntropyLoss(), opt)
+    loss_fn = nn.CrossEntropyLoss()
+
+    @fn.compile
+    def step(x: fn.Tensor, y: fn.Tensor) -> None:
+        opt.zero_grad()
+        loss_fn(model(x), y).backward()
+        opt.step()
+
     steps, train, test = [], [], []
     for look in range(1, job.pick(1000, 3)):
         for _ in range(LOOK):

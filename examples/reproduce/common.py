@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
-import fastnn as fn
-from fastnn import data, nn, optim
-from fastnn.compile import CompiledStep
+from fastnn import data, nn
 from fastnn.nn import init
 
 from .recipe import Job
@@ -69,31 +65,6 @@ def dense(*sizes: int, activation: Any = nn.Sigmoid, start: str = "scaled") -> n
         init.normal_(layer.bias)
         layers += [layer, activation()]
     return nn.Sequential(*layers[:-1])
-
-
-def training_step(
-    model: nn.Module, loss_fn: Callable[[fn.Tensor, fn.Tensor], fn.Tensor], opt: optim.Optimizer
-) -> CompiledStep:
-    """A recorded step of `opt` down loss_fn(model(x), y), for `run_epoch`."""
-
-    @fn.compile
-    def step(x: fn.Tensor, y: fn.Tensor) -> fn.Tensor:
-        loss = loss_fn(model(x), y)
-        opt.zero_grad()
-        loss.backward()
-        opt.step()
-        return loss
-
-    return step
-
-
-def predict(model: nn.Module, x: NDArray[Any]) -> NDArray[Any]:
-    """The outputs (N, ...) for inputs (N, ...), in evaluation mode."""
-    model.eval()
-    with fn.no_grad():
-        parts = [model(fn.from_numpy(x[i : i + 1000])).numpy() for i in range(0, len(x), 1000)]
-    model.train()
-    return np.concatenate(parts)
 
 
 def percent_right(outputs: NDArray[Any], y: NDArray[Any]) -> float:
