@@ -39,6 +39,7 @@ def run(job: Job) -> dict[str, float]:
         made = bumps(x, wanted, pairs)
         axes.plot(x, made, label=f"{pairs} pairs")
         values[f"mean deviation, {pairs} pairs"] = float(np.abs(made - wanted).mean())
+    axes.set(xlabel="x", ylabel="before the output's sigmoid")
     axes.legend()
     fig.savefig(job.folder / "bumps.png")
 
