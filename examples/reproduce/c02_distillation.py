@@ -38,7 +38,7 @@ def distillation(output: fn.Tensor, target: fn.Tensor) -> fn.Tensor:
 
 @recipe(
     "C2",
-    f"teacher 784-800-800-10 with dropout, student 784-300-300-10 on its soft labels at T = {T:g} "
+    f"Teacher 784-800-800-10 with dropout, student 784-300-300-10 on its soft labels at T = {T:g} "
     "and no image of a 3, 10 epochs each; then the bias of class 3 is set by 1,000 validation "
     "images",
     reported={
@@ -48,7 +48,7 @@ def distillation(output: fn.Tensor, target: fn.Tensor) -> fn.Tensor:
         "all, teacher": "",
         "all, student without a teacher": "",
     },
-    metric="test accuracy, %",
+    metric="Test accuracy, %",
     minutes=6,
     changes="Networks and training are ours: Adam, dropout, the soft term weighs 0.9.",
 )

@@ -30,7 +30,7 @@ ROWS = 15  # of decoded points
         "noisy images": "",
         "denoised images": "a picture",
     },
-    metric="mean squared error of test pixels in [0, 1]",
+    metric="Mean squared error of test pixels in [0, 1]",
     minutes=4,
     changes="The document gives no sizes; the scatter of codes, the decoded plane and the denoised "
     "digits are drawn as pictures in runs/reproduce.",

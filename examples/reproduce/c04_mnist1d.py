@@ -54,7 +54,7 @@ NETWORKS = {  # those of the data set's own page
         "MLP": "68 %",
         "CNN": "94 %",
     },
-    metric="errors and test accuracies in %, losses in nats",
+    metric="Errors and test accuracies in %, losses in nats",
     minutes=0.5,
     changes="The page's networks are trained on 3,500 signals, for 8,000 steps, and tested at the "
     "epoch that is best on the other 500.",

@@ -23,7 +23,7 @@ WIDTHS = (2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048)
         "worst of widths 64 to 256": "rises",
         "width 2048": "falls",
     },
-    metric="test error, %",
+    metric="Test error, %",
     minutes=1,
     changes="All widths are shown: nothing is chosen, so no validation part is needed.",
 )

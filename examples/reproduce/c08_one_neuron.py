@@ -19,7 +19,7 @@ COSTS: dict[str, tuple[nn.Module, Callable[[fn.Tensor], fn.Tensor]]] = {
 
 @recipe(
     "C8",
-    "one sigmoid neuron, input 1, wanted output 0, eta 0.15, 300 epochs of gradient descent",
+    "One sigmoid neuron, input 1, wanted output 0, eta 0.15, 300 epochs of gradient descent",
     reported={
         "output at the mild start": ".82",
         "output at the bad start": ".98",
@@ -30,7 +30,7 @@ COSTS: dict[str, tuple[nn.Module, Callable[[fn.Tensor], fn.Tensor]]] = {
         "quadratic, mild start: output at the end": "",
         "quadratic, bad start: output at the end": "",
     },
-    metric="outputs, epochs and slopes; the starts are w, b = 0.6, 0.9 and 2, 2",
+    metric="Outputs, epochs and slopes; the starts are w, b = 0.6, 0.9 and 2, 2",
     minutes=0.02,
     seeds=1,
 )

@@ -15,8 +15,9 @@ STEEP = 1000.0  # the hidden weight: sigmoid(STEEP (x - s)) is a step at s
 
 @recipe(
     "C9",
-    "f(x) = 0.2 + 0.4 x^2 + 0.3 x sin 15x + 0.05 cos 50x from pairs of step neurons whose heights "
-    "are set, not learned; and a tower over the square 0.4 < x, y < 0.6, output bias -3h/2, h = 10",
+    "The function 0.2 + 0.4 x^2 + 0.3 x sin 15x + 0.05 cos 50x from pairs of step neurons whose "
+    "heights are set, not learned; and a tower over the square 0.4 < x, y < 0.6, output bias "
+    "-3h/2, h = 10",
     reported={
         "mean deviation, 5 pairs": "<= 0.40",
         "mean deviation, 50 pairs": "",
@@ -24,7 +25,7 @@ STEEP = 1000.0  # the hidden weight: sigmoid(STEEP (x - s)) is a step at s
         "tower, in line with one side": "",
         "tower, outside": "",
     },
-    metric="deviation of the hidden layer's sum from the logit of f; outputs",
+    metric="Deviation of the hidden layer's sum from the logit of f; outputs",
     minutes=0.01,
     seeds=1,
 )

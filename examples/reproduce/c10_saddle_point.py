@@ -26,8 +26,8 @@ OPTIMIZERS: dict[str, Callable[[list[Any]], optim.Optimizer]] = {
 
 @recipe(
     "C10",
-    "x^2 - y^2 from (-1, 0.000001), where y hardly has a slope: SGD and momentum with rate 0.02, "
-    "Adagrad 0.1, RMSprop 0.02, Adadelta 1",
+    "The surface x^2 - y^2 from (-1, 0.000001), where y hardly has a slope: SGD and momentum with "
+    "rate 0.02, Adagrad 0.1, RMSprop 0.02, Adadelta 1",
     reported={
         "SGD": "lingers",
         "momentum": "lingers",
@@ -36,7 +36,7 @@ OPTIMIZERS: dict[str, Callable[[list[Any]], optim.Optimizer]] = {
         "RMSprop": "leaves",
         "Adadelta": "leaves",
     },
-    metric="steps until |y| > 0.5",
+    metric="Steps until |y| > 0.5",
     minutes=0.02,
     seeds=1,
 )

@@ -15,7 +15,7 @@ Array = NDArray[np.float32]
 
 @recipe(
     "C11",
-    "two Gaussian clouds of 50 points around -(0.4, 0.8) and (0.4, 0.8), deviation 0.2, targets "
+    "Two Gaussian clouds of 50 points around -(0.4, 0.8) and (0.4, 0.8), deviation 0.2, targets "
     "-1 and 1; one linear neuron without bias, half squared error",
     reported={
         "lambda_max": "0.84",
@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
         "epochs, batch, eta 1.5": "",
         "epochs, stochastic, eta 0.2": "fewer",
     },
-    metric="eigenvalue of the Hessian; rates; epochs until the cost is within 1 % of the least",
+    metric="Eigenvalue of the Hessian; rates; epochs until the cost is within 1 % of the least",
     minutes=0.05,
     changes="The document doesn't give the clouds: these have lambda_max 0.84 on average.",
 )

@@ -16,10 +16,10 @@ RATE, RADIUS = (0.5, 0.02), (16.0, 0.5)  # both shrink geometrically, from and t
 
 @recipe(
     "C12",
-    f"a {SIDE} x {SIDE} self-organising (Kohonen) map and a Hebbian layer on 2,000 MNIST images, "
+    f"A {SIDE} x {SIDE} self-organising (Kohonen) map and a Hebbian layer on 2,000 MNIST images, "
     f"{PASSES} passes",
     reported={"test": "about 82 %"},
-    metric="test accuracy, %",
+    metric="Test accuracy, %",
     minutes=1,
     changes="The document gives no rates and radii. Ours, and the width of the map's answer, were "
     "chosen on validation images.",

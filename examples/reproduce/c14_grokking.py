@@ -17,14 +17,14 @@ LOOK = 20  # steps between two looks
 
 @recipe(
     "C14",
-    f"(a + b) mod {P} from one-hot a and b, {2 * P}-256-{P} ReLU without biases, trained on half "
-    "of all pairs in full batches, AdamW with rate 0.003 and weight decay 0.3",
+    f"The sum (a + b) mod {P} from one-hot a and b, {2 * P}-256-{P} ReLU without biases, trained "
+    "on half of all pairs in full batches, AdamW with rate 0.003 and weight decay 0.3",
     reported={
         "training accuracy 99 %": "early",
         "test accuracy 99 %": "very late",
         "test accuracy when training's is 99 %": "",
     },
-    metric=f"steps of training, looked at every {LOOK}; accuracy in %",
+    metric=f"Steps of training, looked at every {LOOK}; accuracy in %",
     minutes=1,
 )
 def run(job: Job) -> dict[str, float]:
