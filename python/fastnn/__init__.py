@@ -175,7 +175,10 @@ __all__ = [
 __version__ = _C.config()["version"]
 
 
-_LATE = ("data", "ensemble", "io", "metrics", "plotting", "report", "search", "testing", "train")
+_LATE = (
+    *("augment", "data", "ensemble", "io", "metrics", "plotting", "report", "search", "testing"),
+    "train",
+)
 
 
 def __getattr__(name: str) -> Any:

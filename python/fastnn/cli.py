@@ -1,4 +1,4 @@
-"""The command ``fastnn``: train, evaluate, predict, report, info."""
+"""The command ``fastnn``: train, evaluate, predict, report, expand, info."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from . import __version__, metrics, set_num_threads, show_config
+from .data.sets import EXPANDABLE
 from .report import report as write_report
 from .train.evaluation import score
 from .train.images import read_image
@@ -86,6 +88,28 @@ def report(
     print(f"wrote {path}")
 
 
+def expand(data: str, out: str, data_dir: str, threads: int | None, **options: Any) -> None:
+    """``fastnn expand``"""
+    from . import augment
+
+    chosen = {key: options.pop(key) for key in ("rotate", "scale", "shear", "elastic")}
+    geometric: list[Any] = []
+    if any(chosen[key] for key in ("rotate", "scale", "shear")):
+        scale = chosen["scale"]
+        geometric.append(
+            augment.RandomAffine(chosen["rotate"], None, (1 - scale, 1 + scale), chosen["shear"])
+        )
+    if chosen["elastic"]:
+        geometric.append(augment.ElasticTransform(*chosen["elastic"]))
+    if not options["shifts"] and not geometric:
+        raise ValueError(
+            "[expand] nothing to do: give --shifts, --rotate, --scale, --shear or --elastic"
+        )
+    change = augment.Compose(geometric) if geometric else None
+    before, after = augment.expand_files(data, out, root=data_dir, augment=change, **options)
+    print(f"{out}: {after:,} training images from {before:,}; --data {data} --data-dir {out}")
+
+
 def info() -> None:
     """``fastnn info``"""
     show_config()
@@ -130,6 +154,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", metavar="FILE", help="the page (RUN/report.html)")
     command.add_argument("--data-dir", metavar="DIR", help="where the data set lies now")
     _machine(command)
+    command = _command(commands, "expand", expand, "write a larger training set, of changed copies")
+    add = command.add_argument
+    add("data", choices=EXPANDABLE, help="data set")
+    add("--out", required=True, metavar="DIR", help="new folder, to be a --data-dir")
+    add("--data-dir", default=default.data_dir, metavar="DIR", help="where data sets lie (data)")
+    add("--first", type=_positive, metavar="N", help="expand and keep the first N images alone")
+    add("--shifts", type=_natural, default=0, metavar="N", help="by 1 to N pixels, 4 directions")
+    add("--rotate", type=_share, default=0.0, metavar="DEG", help="at random, by at most this")
+    add("--scale", type=_share, default=0.0, metavar="X", help="at random, by 1 - X to 1 + X")
+    add("--shear", type=_share, default=0.0, metavar="DEG", help="at random, by at most this")
+    add("--elastic", type=_rate, nargs=2, metavar=("ALPHA", "SIGMA"), help="distortion, in pixels")
+    add("--copies", type=_positive, default=1, metavar="N", help="random versions of each (1)")
+    add("--seed", type=_natural, default=0, metavar="N", help="(%(default)s)")
+    add("--threads", type=_positive, metavar="N", help="of the CPU")
 
     _command(commands, "info", info, "version, instruction sets, threads")
     return parser
@@ -161,6 +199,13 @@ def _positive(text: str) -> int:
 def _natural(text: str) -> int:
     number = int(text)
     if number < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0; got {text}")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"must be at least 0; got {text}")
     return number
 

@@ -50,6 +50,9 @@ _TORCHVISION = {  # name: torchvision's class, folder inside root, files in it
     "cifar10": ("CIFAR10", "cifar-10-batches-py", _CIFAR_FILES),
 }
 
+EXPANDABLE = tuple(name for name, (_, _, files) in _TORCHVISION.items() if files is _IDX_FILES)
+"""The data sets in IDX files, of which `fastnn.augment.expand_files` writes larger ones."""
+
 
 def digits() -> tuple[Part, Part]:
     """scikit-learn's handwritten digits: 1,438 and 359 images (1, 8, 8), with no download.
