@@ -187,6 +187,15 @@ def test_a_schedule_can_end_training():
     assert history[-1]["lr"] == 0.1 / 128
 
 
+def test_a_schedule_looks_at_validation_alone_where_training_counts_no_accuracy():
+    trainer = make(scheduler=lambda o: lr_scheduler.HalvingLR(o, patience=1))
+    trainer.loss = lambda outputs, y: (outputs * outputs).mean()
+    history = trainer.fit(TRAIN, VAL, 3)
+    assert "accuracy" not in history.keys()
+    with pytest.raises(ValueError, match="HalvingLR with mode 'max' needs an accuracy"):
+        trainer.fit(TRAIN)
+
+
 def test_fit_goes_on_where_it_ended():
     twice, once = make(), make()
     twice.fit(TRAIN, VAL, 2)
