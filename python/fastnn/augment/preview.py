@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..nn._checks import integer
-from ..plotting._figure import PathLike, displayable, done, new
+from ..plotting._figure import PathLike, array, displayable, done, new
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,14 +15,15 @@ if TYPE_CHECKING:
 def preview(
     x: Any, augment: Callable[[Any], Any], path: PathLike | None = None, rows: int = 4
 ) -> Figure:
-    """Each image of x (N, C, H, W), at most 8, above ``rows`` versions of it; black is 0, white 1.
+    """Each image of x (N, C, H, W), at most 8, above ``rows`` versions of it.
 
-    Returns the figure, which is written to ``path``, a .png or .svg, where one is given. Raises
-    ImportError without matplotlib (extra ``plot``).
+    Returns the figure and, given a ``path``, writes it as PNG or SVG, as `fastnn.plotting` does.
+    Images are shown with black for 0 and white for 1. Raises ImportError without matplotlib
+    (extra ``plot``).
     """
+    originals = array("preview", "x", x, (4,))[:8]
     integer("preview", "rows", rows)
-    originals = np.asarray(x)[:8]
-    versions = [np.asarray(augment(originals)) for _ in range(rows)]
+    versions = [array("preview", "augmented x", augment(originals), (4,)) for _ in range(rows)]
     figure = new(9, 1.2 * (rows + 1))
     grid = figure.subplots(rows + 1, len(originals), squeeze=False)
     for line, shown in zip(grid, [originals, *versions], strict=True):
