@@ -210,6 +210,14 @@ def test_shifts_are_whole_pixels_and_all_alike() -> None:
     assert (dy.min(), dy.max(), dx.min(), dx.max()) == (-2, 2, -3, 3)  # of 1.7 and 3.4
 
 
+def test_crops_come_from_everywhere() -> None:
+    numbered = np.arange(1.0, 73).reshape(1, 1, 8, 9)
+    y = of(augment.RandomCrop((3, 5), padding=(0, 1)), numbered.repeat(600, 0))
+    padded = np.pad(numbered[0, 0], ((1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 5)).reshape(-1, 3, 5)
+    assert {crop.tobytes() for crop in y} == {window.tobytes() for window in windows}
+
+
 def test_angles_fill_their_range() -> None:
     n = 3000
     ramp = np.broadcast_to(np.arange(-8, 9, dtype=np.float64), (n, 1, 17, 17)).copy()
