@@ -266,6 +266,30 @@ def test_swalr_begins_where_another_schedule_ends_and_where_its_state_does() -> 
         assert course(stop) == course(None)
 
 
+def test_swalr_after_another_in_one_schedule_goes_on_where_its_state_is_loaded() -> None:
+    def made() -> tuple[optim.Optimizer, Any]:
+        opt = sgd()
+        parts = [optim.lr_scheduler.StepLR(opt, 1, 0.5), SWALR(opt, 0.05, 4, "linear")]
+        return opt, optim.lr_scheduler.SequentialLR(opt, parts, [3])
+
+    def course(stop: int | None) -> list[float]:
+        opt, schedule = made()
+        seen = []
+        for epoch in range(9):
+            if epoch == stop:
+                saved = copy.deepcopy((schedule.state_dict(), opt.state_dict()))
+                opt, schedule = made()
+                schedule.load_state_dict(saved[0])
+                opt.load_state_dict(saved[1])
+            seen.append(opt.param_groups[0]["lr"])
+            schedule.step()
+        return seen
+
+    assert course(None) == pytest.approx([1, 0.5, 0.25, 0.25, 0.2, 0.15, 0.1, 0.05, 0.05])
+    for stop in (2, 3, 4, 6):
+        assert course(stop) == course(None)
+
+
 # --- refused ------------------------------------------------------------------------------------
 
 

@@ -47,8 +47,9 @@ class _Penalty(_Regularizer):
 class L1Penalty(_Penalty):
     """factor sum |w|, a scalar to add to the loss: it pulls every weight to 0 and leaves few.
 
-    Its gradient is factor sign(w), with sign(0) = 0. `biases` takes all trained parameters. The
-    loss that is then reported has the penalty in it. Raises ValueError for a model without weights.
+    Its gradient is factor sign(w), with sign(0) = 0. `biases` takes all trained parameters. A sum
+    that is reported has the penalty in it; a `train.Trainer` reports the loss without. Raises
+    ValueError for a model without weights.
     """
 
     _size = staticmethod(abs)
@@ -57,8 +58,8 @@ class L1Penalty(_Penalty):
 class L2Penalty(_Penalty):
     """factor sum w^2, a scalar to add to the loss; the gradient is 2 factor w.
 
-    For SGD that is a weight_decay of 2 factor, which costs nothing and is not in the loss that is
-    reported; in Nielsen's book factor is lambda / 2n, n being the number of training examples.
+    For SGD that is a weight_decay of 2 factor, which costs nothing; in Nielsen's book factor is
+    lambda / 2n, n being the number of training examples. Reported as `L1Penalty` is.
     `biases` takes all trained parameters. Raises ValueError for a model without weights.
     """
 

@@ -217,6 +217,17 @@ class SequentialLR(LRScheduler):
         i = bisect_right(self.milestones, t)
         self._schedulers[i]._set(t - (self.milestones[i - 1] if i else 0))
 
+    def state_dict(self) -> dict[str, Any]:
+        """What load_state_dict() needs, with the states of the schedules."""
+        states = [scheduler.state_dict() for scheduler in self._schedulers]
+        return {**super().state_dict(), "schedulers": states}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        states = self.__dict__.pop("schedulers")
+        for scheduler, state in zip(self._schedulers, states, strict=True):
+            scheduler.load_state_dict(state)
+
 
 def cosine(share: float) -> float:
     """From 1 at 0 to 0 at 1, along a cosine."""

@@ -1,0 +1,93 @@
+"""The convolutional networks of the book's sixth chapter, and how they are trained there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastnn import nn, optim
+from fastnn.nn import init
+from fastnn.train import Trainer
+from fastnn.train.callbacks import Checkpoint, EarlyStopping
+
+from .common import Part, Parts, percent_right
+from .recipe import Job
+
+
+def convnet(
+    *,
+    maps: Sequence[int] = (20, 40),
+    hidden: Sequence[int] = (100,),
+    activation: Callable[[], nn.Module] = nn.ReLU,
+    dropout: float = 0.0,
+) -> nn.Sequential:
+    """Convolutions 5 x 5 with max-pooling 2 x 2, dense layers, and ten outputs.
+
+    ``dropout`` is that of the dense layers' inputs. As in the book's program, weights start as
+    N(0, 1/fan_out) (of a convolution, as the pool sees it) and biases as N(0, 1), those of the last
+    layer as zeros.
+    """
+    layers: list[nn.Module] = []
+    channels, side = 1, 28
+    for width in maps:
+        layers += [nn.Conv2d(channels, width, 5), activation(), nn.MaxPool2d(2)]
+        channels, side = width, (side - 4) // 2
+    layers.append(nn.Flatten())
+    inputs = channels * side * side
+    for width in hidden:
+        layers += [nn.Dropout(dropout)] if dropout else []
+        layers += [nn.Linear(inputs, width), activation()]
+        inputs = width
+    layers += [nn.Dropout(dropout)] if dropout else []
+    layers.append(nn.Linear(inputs, 10))
+    for layer in layers[:-1]:
+        if isinstance(layer, nn.Conv2d):
+            init.normal_(layer.weight, 0, math.sqrt(4 / (layer.out_channels * 25)))
+            init.normal_(layer.bias)
+        elif isinstance(layer, nn.Linear):
+            init.normal_(layer.weight, 0, 1 / math.sqrt(layer.out_features))
+            init.normal_(layer.bias)
+    init.zeros_(layers[-1].weight)
+    init.zeros_(layers[-1].bias)
+    return nn.Sequential(*layers)
+
+
+def trained(
+    job: Job,
+    model: nn.Module,
+    train: Part,
+    parts: Parts,
+    *,
+    epochs: int = 60,
+    eta: float = 0.03,
+    lmbda: float = 0.0,
+    **options: Any,
+) -> Trainer:
+    """Trained with mini-batches of 10; the weights are those of the best validation accuracy.
+
+    ``lmbda``: the cost has (lmbda / 2n) sum w^2 of the weights. A run that was cut off goes on from
+    its latest epoch.
+    """
+    groups = optim.param_groups_weight_decay(model, lmbda / len(train[0]))
+    save = Checkpoint(job.folder)
+    trainer = Trainer(
+        model,
+        nn.CrossEntropyLoss(),
+        optim.SGD(groups, lr=eta),
+        callbacks=[EarlyStopping("val_accuracy", patience=epochs), save],
+        seed=job.seed,
+        **options,
+    )
+    trainer.fit(
+        *(train, parts.validation, job.pick(epochs, 1)),
+        batch_size=10,
+        max_steps=job.pick(None, 30),
+        resume=save.path if save.path.exists() else None,
+    )
+    return trainer
+
+
+def test_accuracy(trainer: Trainer, parts: Parts) -> float:
+    """In percent."""
+    return percent_right(trainer.predict(parts.test[0]), parts.test[1])
