@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,6 +103,45 @@ def test_channels_last_images(name: str) -> None:
     x = images(4, 3, 10, 11)
     last = x.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
     np.testing.assert_array_equal(of(EVERY[name], last), of(EVERY[name], x))
+
+
+# Noise and jitter are sums and products of the library's own, whose last bits may differ.
+EXACT = [name for name in EVERY if name not in ("noise", "jitter", "all")]
+
+
+def digest(device: str) -> str:
+    """Of what the exact transforms and MixUp make there."""
+    found = hashlib.sha256()
+    for dtype in FLOATS:
+        x = images(5, 3, 10, 11, dtype=dtype)
+        fn.manual_seed(2)
+        results = [EVERY[name](fn.tensor(x, device=device)) for name in EXACT]
+        labels = fn.tensor(np.arange(5), device=device)
+        for per_example in (False, True):
+            mix = augment.MixUp(0.3, 5, per_example)
+            results += mix(fn.tensor(x, device=device), labels)
+        for y in results:
+            found.update(y.cpu().numpy().tobytes())
+    return found.hexdigest()
+
+
+def test_a_gpu_gives_the_same_bits() -> None:
+    assert digest(str(fn.get_default_device())) == digest("cpu")
+
+
+@pytest.mark.cpu_only("instruction sets")
+@pytest.mark.parametrize("isa", fn._C.config()["isa_found"])
+def test_every_instruction_set_gives_the_same_bits(isa: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", "from test_augment import digest; print(digest('cpu'))"],
+        env={**os.environ, "FASTNN_ISA": isa},
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    assert run.stdout.strip() == digest("cpu")
 
 
 def test_training_with_it_inside_the_step() -> None:

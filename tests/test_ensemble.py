@@ -9,7 +9,7 @@ import pytest
 from devices import place
 
 import fastnn as fn
-from fastnn import ensemble, nn
+from fastnn import data, ensemble, metrics, nn
 
 pytest.importorskip("sklearn")
 
@@ -139,6 +139,27 @@ def test_one_trainer_a_seed():
     alone = ensemble.by_seed(Trainer, [3], (X, Y), (X, Y)).spread()
     assert alone[0] == 0.75
     assert math.isnan(alone[1])
+
+
+def test_the_trainer_itself():
+    (x, y), (x_test, y_test) = data.digits()
+    x, y = x[:400], y[:400]
+
+    def make_trainer(seed):
+        fn.manual_seed(seed)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        optimizer = fn.optim.Adam(model.parameters(), lr=0.01)
+        return fn.train.Trainer(
+            model, nn.CrossEntropyLoss(), optimizer, metrics={"f1": metrics.f1}, seed=seed
+        )
+
+    folds = ensemble.cross_validate(make_trainer, x, y, 3, epochs=5, batch_size=64)
+    assert [t.history[-1]["val_f1"] for t in folds.trainers] == [s["f1"] for s in folds.scores]
+    assert folds.spread()[0] > 0.8  # chance is 0.1
+    assert metrics.accuracy(folds.predict_proba(x_test), y_test) > 0.8
+    assert (folds.vote(x_test) == y_test).mean() > 0.8
+    again = ensemble.by_seed(make_trainer, [0, 1, 0], (x, y), (x_test, y_test), epochs=2)
+    assert again.scores[0] == again.scores[2] != again.scores[1]
 
 
 # --- refused ------------------------------------------------------------------------------------

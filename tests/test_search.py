@@ -13,7 +13,9 @@ import textwrap
 import numpy as np
 import pytest
 
+import fastnn as fn
 from fastnn import search
+from fastnn.train import Trainer
 
 pytest.importorskip("sklearn")
 
@@ -253,29 +255,32 @@ def test_what_is_no_log_is_refused_and_left_alone(tmp_path, damage, message):
 def test_optuna_prunes_a_hopeless_trial():
     optuna = pytest.importorskip("optuna")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=0)
-    study = optuna.create_study(pruner=pruner)
-
-    class Trainer:
-        history: list[dict[str, float]]
+    x, y = np.eye(4, dtype=np.float32), np.arange(4)
+    ended = []
 
     def objective(trial):
-        base = trial.suggest_categorical("base", [1.0, 2.0])
-        trainer, callback = Trainer(), search.OptunaPruning(trial)
-        trainer.history = []
-        for epoch in range(3):
-            trainer.history.append({"val_loss": base - 0.1 * epoch})
-            callback.on_validation(trainer, trainer.history[-1])
+        fn.manual_seed(0)
+        model = fn.nn.Linear(4, 4)
+        optimizer = fn.optim.SGD(model.parameters(), lr=trial.suggest_float("lr", 0.01, 1))
+        callbacks = [search.OptunaPruning(trial)]
+        trainer = Trainer(model, fn.nn.CrossEntropyLoss(), optimizer, callbacks=callbacks)
+        try:
+            trainer.fit((x, y), (x, y), epochs=3)
+        finally:
+            ended.append((trainer.epoch, trainer.history["val_loss"]))
         return trainer.history[-1]["val_loss"]
 
-    study.enqueue_trial({"base": 1.0})
-    study.enqueue_trial({"base": 2.0})
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=1)
+    study = optuna.create_study(pruner=pruner)
+    for lr in (1.0, 0.01):
+        study.enqueue_trial({"lr": lr})
     study.optimize(objective, n_trials=2)
     good, poor = study.trials
     assert good.state == optuna.trial.TrialState.COMPLETE
-    assert good.intermediate_values == {1: 1.0, 2: 0.9, 3: 0.8}
     assert poor.state == optuna.trial.TrialState.PRUNED
-    assert poor.intermediate_values == {1: 2.0}
+    assert [epoch for epoch, _ in ended] == [3, 2]  # the first step is the pruner's warm-up
+    for trial, (_, losses) in zip((good, poor), ended, strict=True):
+        assert trial.intermediate_values == dict(enumerate(losses))
 
 
 def test_optuna_is_told_only_of_what_rows_have():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -62,15 +63,16 @@ def trained(
     epochs: int = 60,
     eta: float = 0.03,
     lmbda: float = 0.0,
+    name: str = "",
     **options: Any,
 ) -> Trainer:
     """Trained with mini-batches of 10; the weights are those of the best validation accuracy.
 
     ``lmbda``: the cost has (lmbda / 2n) sum w^2 of the weights. A run that was cut off goes on from
-    its latest epoch.
+    its latest epoch; ``name`` tells the networks of one recipe apart.
     """
     groups = optim.param_groups_weight_decay(model, lmbda / len(train[0]))
-    save = Checkpoint(job.folder)
+    save = Checkpoint(job.folder / name)
     trainer = Trainer(
         model,
         nn.CrossEntropyLoss(),
@@ -79,15 +81,17 @@ def trained(
         seed=job.seed,
         **options,
     )
+    start = time.perf_counter()
     trainer.fit(
         *(train, parts.validation, job.pick(epochs, 1)),
         batch_size=10,
         max_steps=job.pick(None, 30),
         resume=save.path if save.path.exists() else None,
     )
+    job.earlier.append(trainer.seconds - (time.perf_counter() - start))
     return trainer
 
 
-def test_accuracy(trainer: Trainer, parts: Parts) -> float:
+def accuracy(trainer: Trainer, part: Part) -> float:
     """In percent."""
-    return percent_right(trainer.predict(parts.test[0]), parts.test[1])
+    return percent_right(trainer.predict(part[0]), part[1])

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ class Job:
     data_dir: Path  # holds MNIST/raw and MNIST1D
     folder: Path  # exists; for pictures and checkpoints of this recipe
     quick: bool = False  # only to see that it works: few examples, few steps
+    earlier: list[float] = field(default_factory=list)  # seconds of runs that were cut off
 
     def pick(self, full: T, quick: T) -> T:
         """`full`, or `quick` in a quick run: `epochs = job.pick(60, 1)`."""

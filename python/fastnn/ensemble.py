@@ -19,7 +19,7 @@ from . import Tensor, from_numpy, nn
 from ._extras import need
 from .metrics._inputs import checked_labels, checked_outputs, probabilities
 from .nn._checks import integer
-from .train import predict
+from .train import Trainer, predict
 
 Array = NDArray[Any]
 Member = nn.Module | Callable[[Array], ArrayLike] | ArrayLike
@@ -97,7 +97,7 @@ def k_fold(
 class Ensemble:
     """Trainers that have run, each with its scores on validation data."""
 
-    trainers: list[Any]
+    trainers: list[Trainer]
     scores: list[dict[str, float]]
 
     def spread(self, name: str = "accuracy") -> tuple[float, float]:
@@ -115,7 +115,7 @@ class Ensemble:
 
 
 def by_seed(
-    make_trainer: Callable[[int], Any],
+    make_trainer: Callable[[int], Trainer],
     seeds: Iterable[int],
     train: Any,
     validation: tuple[Array, Array],
@@ -137,7 +137,7 @@ def by_seed(
 
 
 def cross_validate(
-    make_trainer: Callable[[int], Any],
+    make_trainer: Callable[[int], Trainer],
     x: Array,
     y: Array,
     k: int = 5,
@@ -161,7 +161,12 @@ def cross_validate(
 
 
 def _fit(
-    ensemble: Ensemble, trainer: Any, train: Any, validation: Any, epochs: int, fit: dict[str, Any]
+    ensemble: Ensemble,
+    trainer: Trainer,
+    train: Any,
+    validation: Any,
+    epochs: int,
+    fit: dict[str, Any],
 ) -> None:
     trainer.fit(train, validation, epochs, **fit)
     ensemble.trainers.append(trainer)
@@ -189,8 +194,7 @@ def _probabilities(
     if x is None:
         raise ValueError(f"[{name}] expected x, since a member is not an array; got None")
     if isinstance(member, nn.Module):
-        device = next((str(p.device) for p in member.parameters()), "cpu")
-        outputs: ArrayLike = predict(member, x, device)
+        outputs: ArrayLike = predict(member, x)
     else:
         outputs = member(x)
     return probabilities(name, checked_outputs(name, outputs), from_logits)

@@ -26,6 +26,8 @@ import numpy as np
 from ._extras import need
 from .io import write_atomic
 from .nn._checks import integer, one_of
+from .train import Trainer
+from .train.callbacks import Callback
 
 Params = dict[str, Any]
 Objective = Callable[[Params, int], float]
@@ -113,10 +115,10 @@ def run(
     return trials
 
 
-class OptunaPruning:
+class OptunaPruning(Callback):
     """A callback of the Trainer that ends a trial of Optuna which its pruner finds hopeless.
 
-    It reports row[monitor] of each validation, the first as step 1, and raises optuna.TrialPruned,
+    It reports row[monitor] of each validation, the first as step 0, and raises optuna.TrialPruned,
     which `Trainer.fit` lets pass and Optuna expects. Raises ValueError for a `monitor` that rows do
     not have, ImportError without optuna (extra ``optuna``).
     """
@@ -125,15 +127,15 @@ class OptunaPruning:
         self._pruned = need("optuna", "optuna", "OptunaPruning").TrialPruned
         self.trial, self.monitor = trial, monitor
 
-    def on_validation(self, trainer: Any, row: Mapping[str, float]) -> None:
+    def on_validation(self, trainer: Trainer, row: dict[str, float]) -> None:
         if self.monitor not in row:
             raise ValueError(
                 f"[OptunaPruning] monitor must be one of {', '.join(row)}; got {self.monitor!r}"
             )
-        step = len(trainer.history)
+        step = len(trainer.history) - 1
         self.trial.report(row[self.monitor], step)
         if self.trial.should_prune():
-            raise self._pruned(f"{self.monitor} {row[self.monitor]:g} at validation {step}")
+            raise self._pruned(f"{self.monitor} {row[self.monitor]:g} at validation {step + 1}")
 
 
 def _sampled(name: str, sampler: str, *arguments: Any, **options: Any) -> list[Params]:
