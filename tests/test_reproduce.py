@@ -21,7 +21,9 @@ from examples.reproduce.record import (
     measure,
     new_result,
     number,
+    ours,
     page,
+    summary,
 )
 
 pytestmark = pytest.mark.cpu_only("recipes run on the CPU")
@@ -29,8 +31,10 @@ pytestmark = pytest.mark.cpu_only("recipes run on the CPU")
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("FASTNN_TEST_DATA", "no-data"))
 KNOWN = recipes()
-IDS = ["C1", "C6"]
-NEED_DATA: list[str] = []
+B = ["B1", "B2", "B3", "B3t", *(f"B{i}" for i in range(4, 12))]
+C = [f"C{i}" for i in range(1, 15)]
+IDS = [*B, *C]
+NEED_DATA = [*B, "C2", "C3", "C4", "C5", "C12", "C13"]
 KEYS = [
     *("id", "title", "reported", "metric", "changes", "difference"),
     *("seeds", "values", "mean", "std", "seconds", "versions", "machine"),
@@ -240,10 +244,25 @@ def test_committed_page():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(12001.0, "12,001"), (97.8, "97.80"), (0.13011, "0.13"), (-1.5, "-1.50")]
+    ("value", "text"),
+    [
+        *((12001.0, "12,001"), (5086.67, "5,087"), (97.8, "97.80"), (-1.5, "-1.50"), (0.0, "0")),
+        *((0.13011, "0.130"), (0.0417, "0.0417"), (3.06e-7, "3.06e-07")),
+    ],
 )
 def test_numbers_as_text(value, text):
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        *(([3.0], "3"), ([3.0, 3.0], "3"), ([3.0, 4.0], "3.50 ± 0.71"), ([97.1], "97.10")),
+        *(([0.5613, 0.581], "0.571 ± 0.014"), ([5000.5, 5100.9], "5,051 ± 71")),
+    ],
+)
+def test_mean_and_spread_as_text(values, text):
+    assert ours(summary({"it": values}), "it") == text
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from .recipe import Job, recipe
         "output 2": ".85",
         "dE/dw": ".13 (.35 - .9) .35 (1 - .35) = -.0163",
     },
-    metric="activations; gradient of the weight from hidden 1 to output 1",
+    metric="Activations; gradient of the weight from hidden 1 to output 1",
     minutes=0,
     seeds=1,
     difference="The reported gradient is of rounded activations.",

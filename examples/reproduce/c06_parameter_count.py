@@ -10,9 +10,9 @@ from .recipe import Job, recipe
 
 @recipe(
     "C6",
-    "regression with 10-1000-1 ReLU neurons: the number of parameters",
+    "Regression with 10-1000-1 ReLU neurons: the number of parameters",
     reported={"parameters": "12,001"},
-    metric="a count",
+    metric="A count",
     minutes=0,
     seeds=1,
 )

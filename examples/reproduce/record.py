@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -146,17 +147,25 @@ def machine() -> dict[str, Any]:
 # --- as text --------------------------------------------------------------------------------------
 
 
-def number(value: float) -> str:
-    """Two decimals, whole numbers whole, small numbers to three digits."""
-    if value == int(value) and abs(value) < 1e9:
+def number(value: float, like: float | None = None) -> str:
+    """Whole numbers whole, others with two decimals, small ones to three digits.
+
+    With `like`, to as many decimals as that number has.
+    """
+    if like is None and value == int(value) and abs(value) < 1e9:
         return f"{value:,.0f}"
-    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.3g}"
+    size = abs(value if like is None else like)
+    if size >= 1:
+        return f"{value:,.0f}" if size >= 1000 else f"{value:.2f}"
+    return f"{value:.{2 - math.floor(math.log10(size))}f}" if size >= 0.001 else f"{value:.2e}"
 
 
 def ours(result: Result, name: str) -> str:
     """Mean and spread of a measure."""
-    spread = result["std"][name]
-    return number(result["mean"][name]) + (f" ± {number(spread)}" if spread else "")
+    value, spread = result["mean"][name], result["std"][name]
+    if not spread:
+        return number(value)
+    return f"{number(value, like=value)} ± {number(spread, like=value)}"
 
 
 def duration(seconds: float) -> str:
@@ -186,33 +195,31 @@ This page is made from [the results](../examples/reproduce/results) by
 
 def page(known: Mapping[str, Recipe], results: Path = RESULTS) -> str:
     """docs/reproductions.md"""
-    text = [INTRODUCTION]
-    for section in sorted({id[0] for id in known}):
-        text += [
-            f"## {section}\n",
-            "| id | what | measure | reported | ours | seeds | time |",
-            "| --- | --- | --- | --- | ---: | ---: | ---: |",
-        ]
-        rows = [r for id, r in known.items() if id[0] == section]
-        text += [line for r in rows for line in _rows(r, load(r, results))]
-        text += [""]
-        text += [f"- **{r.id}** {note}" for r in rows for note in (r.changes, r.difference) if note]
-        text += [""]
-    return "\n".join(text).rstrip() + "\n"
+    parts = [_part(recipe, load(recipe, results)) for recipe in known.values()]
+    return "\n".join([INTRODUCTION, *parts])
 
 
-def _rows(recipe: Recipe, result: Result | None) -> Iterable[str]:
-    """A line for each measure; what they share stands in the first."""
-    for i, (name, reported) in enumerate(recipe.reported.items()):
-        shared = (recipe.id, f"{recipe.title} ({recipe.metric})") if i == 0 else ("", "")
-        found, count, time = "", "", ""
-        if result:
-            found = ours(result, name)
-            threads = sorted({m["threads"] for m in result["machine"]})
-            if i == 0:
-                count = str(len(result["seeds"]))
-                time = (
-                    f"{duration(mean(result['seconds']))}, "
-                    f"{' or '.join(map(str, threads))} thread{'s' * (threads != [1])}"
-                )
-        yield f"| {' | '.join((*shared, name, reported or '–', found, count, time))} |"
+def _part(recipe: Recipe, result: Result | None) -> str:
+    how = "not run yet"
+    if result:
+        count = len(result["seeds"])
+        threads = sorted({m["threads"] for m in result["machine"]})
+        how = (
+            f"{count} seed{'s' * (count > 1)}, {duration(mean(result['seconds']))} each on "
+            f"{' or '.join(map(str, threads))} thread{'s' * (threads != [1])}"
+        )
+    lines = [
+        f"## [{recipe.id}](../{recipe.run.__module__.replace('.', '/')}.py)\n",
+        f"{_sentence(recipe.title)} *{_sentence(recipe.metric)} {_sentence(how)}*\n",
+        "|  | reported | ours |",
+        "| --- | --- | ---: |",
+    ]
+    for name, reported in recipe.reported.items():
+        found = ours(result, name) if result else ""
+        lines.append(f"| {name} | {reported or '–'} | {found} |")
+    notes = [note for note in (recipe.changes, recipe.difference) if note]
+    return "\n".join([*lines, "", *notes, ""] if notes else [*lines, ""])
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
