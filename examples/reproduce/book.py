@@ -21,7 +21,7 @@ Cost = Callable[[fn.Tensor, fn.Tensor], fn.Tensor]
 
 ONE_HOT = fn.tensor(np.eye(10, dtype=np.float32))
 
-TEST = "test accuracy, %, at the epoch of best validation accuracy"
+TEST = "test accuracy at the best validation accuracy, %"
 
 
 def quadratic(z: fn.Tensor, y: fn.Tensor) -> fn.Tensor:
