@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import convolutions, optimizers, products, steps
+from bench import augment, convolutions, optimizers, products, steps
 from bench.device import on_device
 from bench.peers import library
 from bench.timed import Run, Timed
@@ -159,5 +159,6 @@ def all_cases() -> list[Timed]:
         *steps.CASES,
         *convolutions.CASES,
         *optimizers.CASES,
+        *augment.CASES,
         *sorted(operations, key=_in_order),
     ]

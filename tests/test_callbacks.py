@@ -22,10 +22,20 @@ def test_they_are_called_in_order():
     class Spy(Callback):
         every = 3
 
-        def __getattribute__(self, name):
-            if name.startswith("on_"):
-                calls.append(name[3:])
-            return super().__getattribute__(name)
+        def on_fit_start(self, trainer):
+            calls.append("fit_start")
+
+        def on_step(self, trainer):
+            calls.append("step")
+
+        def on_validation(self, trainer, row):
+            calls.append("validation")
+
+        def on_epoch_end(self, trainer, row):
+            calls.append("epoch_end")
+
+        def on_fit_end(self, trainer):
+            calls.append("fit_end")
 
     trainer = make([Spy(), lambda t, row: calls.append(f"row {row['epoch']:g}")])
     trainer.fit(TRAIN, VAL, 2, batch_size=13, validate_every=2)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn import nn, plotting
+from fastnn import augment, nn, plotting
 
 pytest.importorskip("matplotlib")
 pytestmark = pytest.mark.cpu_only("pictures are drawn from NumPy arrays")
@@ -117,8 +117,8 @@ def test_curves_refuse(arguments, message):
 
 
 def test_gradient_norms():
-    steps = [{"step": s, "norms": {"0.weight": 0.1 / s, "2.weight": 1.0}} for s in (1, 2, 3)]
-    steps[1]["norms"]["0.weight"] = 0.0  # a dead layer is drawn too
+    steps = [{"step": s, "gradients": {"0.weight": 0.1 / s, "2.weight": 1.0}} for s in (1, 2, 3)]
+    steps[1]["gradients"]["0.weight"] = 0.0  # a dead layer is drawn too
     figure = plotting.gradient_norms(steps)
     (axes,) = figure.axes
     assert axes.get_yscale() == "log"
@@ -131,10 +131,10 @@ def test_gradient_norms():
     ("given", "message"),
     [
         ([], "a row for each step; got none"),
-        ([{"step": 1}], "'step' and 'norms' in row 0"),
-        ([{"step": 1, "norms": {}}], "at least one gradient"),
-        ([{"step": 1, "norms": {"a": float("nan")}}], "finite norms of a; got 1 of 2"),
-        ([{"step": 1, "norms": {"a": -1.0}}], r"lengths >= 0 of a; got -1"),
+        ([{"step": 1}], "'step' and 'gradients' in row 0"),
+        ([{"step": 1, "gradients": {}}], "at least one gradient"),
+        ([{"step": 1, "gradients": {"a": float("nan")}}], "finite gradients of a; got 1 of 2"),
+        ([{"step": 1, "gradients": {"a": -1.0}}], r"lengths >= 0 of a; got -1"),
     ],
 )
 def test_gradient_norms_refuse(given, message):
@@ -306,7 +306,8 @@ def test_mistakes_refuse(change, message):
 
 
 def test_confusion_matrix():
-    axes = plotting.confusion_matrix([0, 0, 1, 2], fn.tensor([0, 1, 1, 2]), ["a", "b", "c"]).axes[0]
+    counts = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 1]])
+    axes = plotting.confusion_matrix(counts, ["a", "b", "c"]).axes[0]
     assert axes.images[0].get_array().tolist() == [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]]
     cells = {(*map(int, text.get_position()),): text.get_text() for text in axes.texts}
     assert cells == {(0, 0): "1", (1, 0): "1", (1, 1): "1", (2, 2): "1"}
@@ -315,37 +316,43 @@ def test_confusion_matrix():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
 
 
-def test_confusion_matrix_refuses():
-    with pytest.raises(ValueError, match="expected 1 labels, one an example; got 2"):
-        plotting.confusion_matrix([0, 1], [0])
-    with pytest.raises(TypeError, match="labels of integers; got dtype float64"):
-        plotting.confusion_matrix([0.5, 1], [0, 1])
-    with pytest.raises(ValueError, match=r"predictions in \[0, 2\); got 0 to 2"):
-        plotting.confusion_matrix([0, 1], [0, 2], ["a", "b"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([[1, 2]],), r"counts \(C, C\), whole numbers of 0 and more; got int64 \(1, 2\)"),
+        (([[0.5]],), r"got float64 \(1, 1\)"),
+        (([[-1]],), r"the least -1"),
+        (([[1]], "ab"), "the names of 1 classes; got 2"),
+        (([],), r"counts with 2 axes, not empty; got shape \(0,\)"),
+    ],
+)
+def test_confusion_matrix_refuses(arguments, message):
+    with pytest.raises(ValueError, match=rf"^\[confusion_matrix\] .*{message}"):
+        plotting.confusion_matrix(*arguments)
 
 
 def test_reliability_diagram():
-    # 4 examples of 0.75, three of them right; 2 of 0.95, none right
-    p = np.array([[0.75, 0.25]] * 4 + [[0.05, 0.95]] * 2)
-    above, below = plotting.reliability_diagram([0, 0, 0, 1, 0, 0], p).axes
+    curve = ([np.nan, np.nan, 0.7, 0.95], [np.nan, np.nan, 0.75, 0.0], [0, 0, 4, 2])
+    above, below = plotting.reliability_diagram(curve).axes
     assert [bar.get_height() for bar in above.patches] == [75, 0]
-    assert [bar.get_height() for bar in below.patches] == [0] * 7 + [4, 0, 2]
-    assert above.get_title() == f"Expected calibration error {2 / 6 * 0.95:.1%}"
+    assert [bar.get_x() + bar.get_width() / 2 for bar in above.patches] == [0.625, 0.875]
+    assert [bar.get_height() for bar in below.patches] == [0, 0, 4, 2]
+    assert above.get_title() == f"Expected calibration error {(4 * 0.05 + 2 * 0.95) / 6:.1%}"
     assert below.get_xlabel() == "highest probability (confidence)"
 
 
 @pytest.mark.parametrize(
-    ("p", "message"),
+    ("curve", "message"),
     [
-        ([[0.5, 0.6]], "add up to 1 in each row; got .* sums of 1.1 to 1.1"),
-        ([[1.5, -0.5]], "a least of -0.5"),
-        ([[np.nan, 1]], "finite probabilities; got 1 of 2"),
-        ([0.5, 0.5], "probabilities with 2 axes"),
+        (([0.5], [0.5], [1, 2]), r"of one shape \(bins,\); got \(1,\), \(1,\), \(2,\)"),
+        (([np.nan], [0.5], [1]), "finite confidence; got 1 of 1"),
+        (([0.5], [50], [1]), "from 0 to 1; got 0.5 to 0.5 and 50 to 50"),
+        (([0.5], [0.5], [0]), "confidence with 1 axes, not empty"),
     ],
 )
-def test_reliability_diagram_refuses(p, message):
+def test_reliability_diagram_refuses(curve, message):
     with pytest.raises(ValueError, match=rf"^\[reliability_diagram\] .*{message}"):
-        plotting.reliability_diagram([0], p)
+        plotting.reliability_diagram(curve)
 
 
 def test_latent_plane():
@@ -384,19 +391,30 @@ def test_latent_plane_refuses(arguments, message):
         plotting.latent_plane(*arguments)
 
 
+def test_a_preview_has_each_image_above_its_versions():
+    x = np.random.default_rng(0).random((10, 1, 4, 4))
+    figure = augment.preview(x, lambda x: 1 - x, rows=2)
+    shown = [axes.images[0].get_array() for axes in figure.axes]
+    assert len(shown) == 3 * 8
+    np.testing.assert_allclose(shown[7], x[7, 0])
+    np.testing.assert_allclose(shown[16], 1 - x[0, 0])
+    with pytest.raises(ValueError, match=r"\[preview\] expected x with 4 axes"):
+        augment.preview(x[:, 0], lambda x: x)
+
+
 # --- files --------------------------------------------------------------------------------------
 
 DRAW = [
     partial(plotting.curves, rows()),
     partial(plotting.curves, {"a": rows(), "b": rows(40)}),
-    partial(plotting.gradient_norms, [{"step": 1, "norms": {"0.weight": 1.0}}]),
+    partial(plotting.gradient_norms, [{"step": 1, "gradients": {"0.weight": 1.0}}]),
     partial(plotting.lr_finder, [0.1, 1], [2, 1]),
     partial(plotting.filters, np.ones((6, 1, 5, 5))),
     partial(plotting.weight_histograms, {"weight": np.eye(3)}),
     partial(plotting.mistakes, np.ones((2, 3, 40)), [0, 1], np.eye(2)[::-1], ["no", "long one"]),
     partial(plotting.mistakes, np.ones((2, 3, 4, 4)), [0, 1], np.eye(2), "ab"),
-    partial(plotting.confusion_matrix, [0, 1], [1, 0], ["no", "long one"]),
-    partial(plotting.reliability_diagram, [0], [[0.5, 0.5]]),
+    partial(plotting.confusion_matrix, [[1, 2], [0, 3]], ["no", "long one"]),
+    partial(plotting.reliability_diagram, ([0.2, 0.7], [0.3, 1], [5, 7])),
     partial(plotting.latent_plane, [[0, 1], [1, 2]], [0, 11]),
 ]
 

@@ -158,11 +158,14 @@ def test_a_data_set_that_is_gone_is_said(run, tmp_path, capsys):
     assert "Layers" in got.headings
 
 
-def test_a_model_alone_has_weights(tmp_path):
-    io.save(fn.nn.Sequential(fn.nn.Conv2d(3, 4, 3), fn.nn.Linear(2, 2)), tmp_path)
+@pytest.mark.parametrize("shape", [None, "abc", [3, 8], [3, 8, 8]])
+def test_a_model_alone_has_weights(tmp_path, shape):
+    model = fn.nn.Sequential(fn.nn.Conv2d(3, 4, 3), fn.nn.Linear(6, 2))
+    io.save(model, tmp_path, {"input_shape": shape})
     (tmp_path / "history.json").write_text('[{"epoch": 1, "loss": 2}]')
     path, missing = report(tmp_path)
-    assert [text.split(":")[0] for text in missing] == ["mistakes, confusion matrix", "layers"]
+    left_out = ["mistakes, confusion matrix"] + ["layers"] * (shape != [3, 8, 8])
+    assert [text.split(":")[0] for text in missing] == left_out
     assert len(page(path).all("img")) == 4
 
 
@@ -232,7 +235,7 @@ def browser(tmp_path_factory):
         pytest.skip("no chromium and chromedriver")
     options = selenium.ChromeOptions()
     options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}", "about:blank"):
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     chrome = selenium.Chrome(options, selenium.ChromeService(driver))
@@ -240,27 +243,37 @@ def browser(tmp_path_factory):
     chrome.quit()
 
 
-def requests(browser):
+@pytest.fixture(scope="module")
+def wide(trained, tmp_path_factory):
+    """A page with texts and tables wider than a phone."""
+    run = shutil.copytree(trained, tmp_path_factory.mktemp("wide") / "run")
+    record = history(run)
+    record["options"]["long"] = "x" * 300
+    record["epochs"] = [row | {f"metric_{i}": 0.5 for i in range(20)} for row in record["epochs"]]
+    (run / "history.json").write_text(json.dumps(record))
+    return report(run)[0]
+
+
+def requests(browser, page):
+    """The addresses that the page asked for, and none of the browser's own pages."""
     messages = (json.loads(e["message"])["message"] for e in browser.get_log("performance"))
     return [
         message["params"]["request"]["url"]
         for message in messages
         if message["method"] == "Network.requestWillBeSent"
+        and message["params"]["documentURL"] == page
     ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1440, 900)])
-def test_in_a_browser(run, browser, width, height, scheme):
-    record = history(run)
-    record["options"]["long"] = "x" * 300
-    (run / "history.json").write_text(json.dumps(record))
-    address = report(run)[0].as_uri()
+def test_in_a_browser(wide, browser, width, height, scheme):
+    address = wide.as_uri()
     screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     feature = {"name": "prefers-color-scheme", "value": scheme}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-    requests(browser)  # of what came before
+    requests(browser, address)  # of earlier visits
     browser.get(address)
     across, inner, pictures, paper = browser.execute_script(
         "return [document.scrollingElement.scrollWidth, innerWidth,"
@@ -272,4 +285,6 @@ def test_in_a_browser(run, browser, width, height, scheme):
     assert pictures == [True] * 7
     assert (max(map(int, re.findall(r"\d+", paper))) < 60) == (scheme == "dark")
     assert browser.get_log("browser") == []
-    assert [url for url in requests(browser) if not url.startswith("data:image/")] == [address]
+    assert [url for url in requests(browser, address) if not url.startswith("data:image/")] == [
+        address
+    ]

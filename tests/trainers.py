@@ -41,6 +41,7 @@ def make(
     lr: float = 0.01,
     scheduler: Callable[[optim.Optimizer], Any] | None = None,
     average: Callable[[nn.Module], Any] | None = None,
+    loss: Callable[..., fn.Tensor] | None = None,
     **options: Any,
 ) -> Trainer:
     fn.manual_seed(seed)
@@ -48,7 +49,7 @@ def make(
     opt = optimizer(net.to(DEVICE).parameters(), lr=lr)
     return Trainer(
         net,
-        nn.CrossEntropyLoss(),
+        loss or nn.CrossEntropyLoss(),
         opt,
         callbacks=callbacks,
         scheduler=None if scheduler is None else scheduler(opt),

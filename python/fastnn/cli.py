@@ -154,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", metavar="FILE", help="the page (RUN/report.html)")
     command.add_argument("--data-dir", metavar="DIR", help="where the data set lies now")
     _machine(command)
+
     command = _command(commands, "expand", expand, "write a larger training set, of changed copies")
     add = command.add_argument
     add("data", choices=EXPANDABLE, help="data set")

@@ -8,8 +8,9 @@ namespace fnn::FNN_ISA {
 template <class T>
 void erase(Stream& s, const EraseArgs<T>& a) {
   const int64_t size = a.c * a.h * a.w;
+  if (size == 0) return;
   const int64_t runs = a.channels_last ? 1 : a.c, step = a.channels_last ? a.c : 1;  // rows of a plane, or of pixels
-  parallel_for(s, a.n, 1 + 16384 / (size + 1), [&](int64_t begin, int64_t end) {
+  parallel_for(s, a.n, 1 + 16384 / size, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Rectangle cut = draw_rectangle(a, [&](int block) {
         struct {

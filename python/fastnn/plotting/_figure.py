@@ -89,15 +89,6 @@ def labels(name: str, argument: str, value: Any, count: int, classes: int) -> ND
     return result.astype(np.int64)
 
 
-def class_names(name: str, classes: Sequence[str] | None, *values: Any) -> list[str]:
-    """The names as given, or else the numbers up to the largest in the `values`."""
-    if classes is not None:
-        return [str(c) for c in classes]
-    return [
-        str(i) for i in range(max(int(array(name, "labels", v, (1,)).max()) for v in values) + 1)
-    ]
-
-
 def mosaic(axes: Any, tiles: NDArray[Any], columns: int, cmap: str, low: float, high: float) -> Any:
     """Draw `tiles` (N, H, W) on one axes, row by row; returns the image, whose gaps are NaN."""
     n, h, w = tiles.shape

@@ -9,84 +9,84 @@ import numpy as np
 
 from .. import Tensor, no_grad
 from ..nn._checks import integer
-from ._figure import PathLike, array, class_names, colours, done, labels, mosaic, new
+from ._figure import PathLike, array, colours, done, labels, mosaic, new
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def confusion_matrix(
-    y: Any, predicted: Any, classes: Sequence[str] | None = None, path: PathLike | None = None
+    counts: Any, classes: Sequence[str] | None = None, path: PathLike | None = None
 ) -> Figure:
     """How often each true class (row) is taken for each class (column).
 
-    ``y`` and ``predicted`` are labels (N). The numbers are counts, the shades shares of the row.
+    ``counts`` (C, C) whole numbers, as scikit-learn's ``confusion_matrix`` gives them. The numbers
+    are these, the shades their shares of the row.
     """
-    names = class_names("confusion_matrix", classes, y, predicted)
-    count = len(names)
-    predicted = labels("confusion_matrix", "predictions", predicted, len(predicted), count)
-    y = labels("confusion_matrix", "labels", y, len(predicted), count)
-    counts = np.bincount(y * count + predicted, minlength=count * count).reshape(count, count)
+    counts = array("confusion_matrix", "counts", counts, (2,))
+    n = len(counts)
+    if counts.shape != (n, n) or counts.dtype.kind not in "ui" or counts.min() < 0:
+        raise ValueError(
+            "[confusion_matrix] expected counts (C, C), whole numbers of 0 and more; "
+            f"got {counts.dtype} {counts.shape}, the least {counts.min()}"
+        )
+    names = [str(c) for c in (range(n) if classes is None else classes)]
+    if len(names) != n:
+        raise ValueError(f"[confusion_matrix] expected the names of {n} classes; got {len(names)}")
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = 1.6 + 0.4 * count
+    side = 1.6 + 0.4 * n
     figure = new(side + 0.9, side)
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (i, j), n in np.ndenumerate(counts):
-        if n:
-            axes.text(
-                *(j, i, str(n)),
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if shares[i, j] > 0.5 else "black",
-            )
+    for i, j in np.argwhere(counts):
+        colour = "white" if shares[i, j] > 0.5 else "black"
+        axes.text(*(j, i, str(counts[i, j])), ha="center", va="center", fontsize=8, color=colour)
     rotation = 0 if max(map(len, names)) < 4 else 60
-    axes.set_xticks(range(count), names, fontsize=8, rotation=rotation)
-    axes.set_yticks(range(count), names, fontsize=8)
-    right = int(counts.trace())
+    axes.set_xticks(range(n), names, fontsize=8, rotation=rotation)
+    axes.set_yticks(range(n), names, fontsize=8)
+    right, total = int(counts.trace()), int(counts.sum())
     axes.set(xlabel="predicted class", ylabel="true class")
-    axes.set_title(f"{right:,} of {len(y):,} right ({right / len(y):.2%})", fontsize=10)
+    axes.set_title(f"{right:,} of {total:,} right ({right / max(total, 1):.2%})", fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     return done("confusion_matrix", figure, path)
 
 
-def reliability_diagram(
-    y: Any, probabilities: Any, path: PathLike | None = None, *, bins: int = 10
-) -> Figure:
+def reliability_diagram(curve: tuple[Any, Any, Any], path: PathLike | None = None) -> Figure:
     """How often a model is right when it is so sure, and how often it is so sure.
 
-    ``y`` (N) labels, ``probabilities`` (N, classes), rows that add up to 1. A bar for each of the
-    ``bins`` intervals of the highest probability (Guo et al. 2017, arXiv:1706.04599); the title has
-    the expected calibration error, the mean distance of the bars from the diagonal.
+    ``curve`` is (confidence, accuracy, examples) of bins of equal width from 0 to 1, each (bins):
+    the mean of the highest probability, the share of right answers and the number of examples;
+    the first two are not read where there is none. The title has the expected calibration error,
+    the mean distance of the two (Guo et al. 2017, arXiv:1706.04599).
     """
-    integer("reliability_diagram", "bins", bins)
-    p = array("reliability_diagram", "probabilities", probabilities, (2,))
-    if p.min() < 0 or not np.allclose(p.sum(1), 1, atol=1e-3):
+    confidence, accuracy, examples = (np.asarray(part) for part in curve)
+    examples = array("reliability_diagram", "examples", examples, (1,))
+    bins = len(examples)
+    if not confidence.shape == accuracy.shape == examples.shape:
         raise ValueError(
-            "[reliability_diagram] expected probabilities >= 0 that add up to 1 in each row; "
-            f"got a least of {p.min():.3g}, sums of {p.sum(1).min():.3g} to {p.sum(1).max():.3g}"
+            "[reliability_diagram] expected confidence, accuracy and examples of one shape (bins,);"
+            f" got {confidence.shape}, {accuracy.shape}, {examples.shape}"
         )
-    y = labels("reliability_diagram", "labels", y, len(p), p.shape[1])
-    confidence, right = p.max(1).astype(np.float64), p.argmax(1) == y
-    edges = np.linspace(0, 1, bins + 1)
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    counts = np.bincount(which, minlength=bins)
-    filled = counts > 0
-    accuracy = np.bincount(which, right, bins)[filled] / counts[filled]
-    mean = np.bincount(which, confidence, bins)[filled] / counts[filled]
-    error = float((counts[filled] * np.abs(accuracy - mean)).sum() / len(p))
+    filled = examples > 0
+    sure = array("reliability_diagram", "confidence", confidence[filled], (1,))
+    right = array("reliability_diagram", "accuracy", accuracy[filled], (1,))
+    if min(sure.min(), right.min()) < 0 or max(sure.max(), right.max()) > 1:
+        raise ValueError(
+            "[reliability_diagram] expected confidence and accuracy from 0 to 1; "
+            f"got {sure.min():g} to {sure.max():g} and {right.min():g} to {right.max():g}"
+        )
+    error = float(examples[filled] @ np.abs(right - sure) / examples.sum())
+    middles = (np.arange(bins) + 0.5) / bins
     blue, red = colours(2)
     figure = new(4.6, 5.2)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    middles = (edges[:-1] + edges[1:]) / 2
-    above.bar(middles[filled], accuracy * 100, 0.94 / bins, color=blue, label="accuracy")
-    above.plot(mean, mean * 100, "_", color=red, markersize=100 / bins, label="mean confidence")
+    above.bar(middles[filled], right * 100, 0.94 / bins, color=blue, label="accuracy")
+    above.plot(sure, sure * 100, "_", color=red, markersize=100 / bins, label="mean confidence")
     above.plot([0, 1], [0, 100], "--", color="grey", linewidth=1, label="as sure as right")
     above.set(ylabel="accuracy (%)", ylim=(0, 102))
     above.set_title(f"Expected calibration error {error:.1%}", fontsize=10)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
-    below.bar(middles, counts, 0.94 / bins, color=blue)
+    below.bar(middles, examples, 0.94 / bins, color=blue)
     below.set(xlabel="highest probability (confidence)", ylabel="examples", xlim=(0, 1))
     for axes in (above, below):
         axes.grid(alpha=0.3)
@@ -120,17 +120,18 @@ def latent_plane(
     codes = array("latent_plane", "codes", codes, (2,))
     if codes.shape[1] != 2:
         raise ValueError(f"[latent_plane] expected codes (N, 2); got {codes.shape}")
-    names = class_names("latent_plane", classes, y)
-    y = labels("latent_plane", "labels", y, len(codes), len(names))
+    if classes is None:
+        classes = [str(i) for i in range(int(array("latent_plane", "labels", y, (1,)).max()) + 1)]
+    y = labels("latent_plane", "labels", y, len(codes), len(classes))
     figure = new(5 if decode is None else 10, 5)
     panels = figure.subplots(1, 1 if decode is None else 2, squeeze=False)[0]
     axes = panels[0]
-    shades = _TEN if len(names) <= len(_TEN) else colours(len(names), ordered=True)
+    shades = _TEN if len(classes) <= len(_TEN) else colours(len(classes), ordered=True)
     for c in np.unique(y):
         part = codes[y == c]
         axes.scatter(*part.T, s=8, color=shades[c], marker=_MARKERS[c % 6], linewidths=0)
         axes.annotate(
-            names[c],
+            str(classes[c]),
             np.median(part, 0),
             ha="center",
             va="center",

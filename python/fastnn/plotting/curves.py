@@ -154,33 +154,34 @@ def _legend(figure: Any, runs: Sequence[str], parts: Sequence[str]) -> None:
 
 
 def gradient_norms(rows: Rows, path: PathLike | None = None) -> Figure:
-    """Lengths of the gradients of each layer over the steps, the axis of lengths logarithmic.
+    """Lengths of the gradients over the steps, on a logarithmic axis, a line for each parameter.
 
-    ``rows`` are ``{"step": s, "norms": {name: length}}``, the names in the order of the layers.
+    ``rows`` are ``{"step": s, "gradients": {name: length}}``, as of
+    `fastnn.train.callbacks.NormLogger`, with the names in the order of the layers.
     Raises ValueError for no rows, and for lengths that are negative, NaN or infinite.
     """
     rows = list(rows)
     if not rows:
         raise ValueError("[gradient_norms] expected a row for each step; got none")
     for i, row in enumerate(rows):
-        if not isinstance(row, Mapping) or not {"step", "norms"} <= set(row):
+        if not isinstance(row, Mapping) or not {"step", "gradients"} <= set(row):
             raise ValueError(
-                f"[gradient_norms] expected 'step' and 'norms' in row {i}; got {row!r:.80}"
+                f"[gradient_norms] expected 'step' and 'gradients' in row {i}; got {row!r:.80}"
             )
-    names = list({name: None for row in rows for name in row["norms"]})
+    names = list({name: None for row in rows for name in row["gradients"]})
     if not names:
         raise ValueError("[gradient_norms] expected the length of at least one gradient; got none")
     figure = new(7, 3.8)
     axes = figure.subplots()
     for name, colour in zip(names, colours(len(names), ordered=True), strict=True):
-        points = [(row["step"], row["norms"][name]) for row in rows if name in row["norms"]]
-        steps, norms = array("gradient_norms", f"norms of {name}", points, (2,)).T
+        points = [(row["step"], row["gradients"][name]) for row in rows if name in row["gradients"]]
+        steps, norms = array("gradient_norms", f"gradients of {name}", points, (2,)).T
         if norms.min() < 0:
             raise ValueError(f"[gradient_norms] expected lengths >= 0 of {name}; got {norms.min()}")
         marker = "o" if len(points) < 30 else None
         axes.plot(steps, norms, color=colour, marker=marker, markersize=3, label=name)
     axes.set_yscale("log", nonpositive="clip")  # a gradient of zero falls out of the picture
-    axes.set(xlabel="step", ylabel="gradient length", title="Gradient length of each layer")
+    axes.set(xlabel="step", ylabel="gradient length", title="Lengths of the gradients")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right center", fontsize=8, title="first layer on top")
     return done("gradient_norms", figure, path)

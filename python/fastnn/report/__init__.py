@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from .. import __version__, io, nn, plotting
+from ..metrics import confusion_matrix
 from ..train.evaluation import score
 from ..train.job import Run
 from . import _html
@@ -137,7 +138,7 @@ class _Page:
         """A figure's HTML; where it cannot be drawn nothing, and a note of why."""
         try:
             figure = draw()
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             self.missing.append(f"{what}: {error}")
             return ""
         return _html.chart(figure, alt) if chart else _html.picture(figure, alt)
@@ -212,9 +213,7 @@ def _add_test(page: _Page, run: Run, data_dir: PathLike | None, device: str) -> 
     logits = run.logits(x, device)
     predicted = logits.argmax(1)
     if not page.record.test:  # an interrupted run has not come to it
-        scores = score(logits, y)
-        loss, accuracy = scores["loss"], scores["accuracy"]
-        page.results({"accuracy": accuracy, "loss": loss}, "test")
+        page.results(score(logits, y), "test")
     wrong = int((predicted != y).sum())
     if wrong:
         content = page.drawn(
@@ -228,7 +227,7 @@ def _add_test(page: _Page, run: Run, data_dir: PathLike | None, device: str) -> 
     page.sections.append(_html.section("Mistakes", content))
     content = page.drawn(
         "confusion matrix",
-        lambda: plotting.confusion_matrix(y, predicted, run.classes),
+        lambda: plotting.confusion_matrix(confusion_matrix(logits, y), run.classes),
         f"Confusion matrix: {len(y) - wrong} of {len(y)} test examples are on its diagonal",
         chart=False,
     )
@@ -236,10 +235,11 @@ def _add_test(page: _Page, run: Run, data_dir: PathLike | None, device: str) -> 
 
 
 def _add_layers(page: _Page, model: nn.Module, shape: Any) -> None:
-    if shape is None:
-        page.missing.append("layers: model.json names no input_shape")
+    try:
+        summary = model.summary(tuple(shape))
+    except (TypeError, ValueError) as error:
+        page.missing.append(f"layers: model.json's input_shape is {shape!r:.80} ({error})")
         return
-    summary = model.summary(tuple(shape))
     page.key.append(("Parameters", f"{summary.total_params:,}"))
     body = [
         [

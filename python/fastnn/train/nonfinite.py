@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from .. import Tensor, nn, no_grad
@@ -49,18 +48,6 @@ def culprit(
     if found:
         return found[0]
     return "the penalty or the update" if _is_finite(value) else "the loss"
-
-
-@contextlib.contextmanager
-def kept_buffers(model: nn.Module) -> Iterator[None]:
-    """The model's buffers, running statistics say, are afterwards what they were."""
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        yield
-    finally:
-        with no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
 
 
 def _is_finite(x: Tensor) -> bool:

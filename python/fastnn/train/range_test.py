@@ -59,11 +59,11 @@ def lr_find(
     width = max(3, steps // 20 * 2 + 1)
     losses: list[float] = []
     lowest = math.inf
-    with trainer.untouched():
+    with trainer.unchanged() as step:
         for i, rate in enumerate(rates):
             for group in trainer.optimizer.param_groups:
                 group["lr"] = rate
-            loss = trainer.train_on(*feed.batch(i % len(feed)))
+            loss = step(*feed.batch(i % len(feed)))
             latest = float(np.mean([*losses[1 - width :], loss]))
             if not latest <= diverged * lowest:  # nor is NaN
                 break

@@ -42,9 +42,10 @@ class Schedule:
         if not self.waits:
             return
         name = "loss" if self.scheduler.mode == "min" else "accuracy"
-        if name not in row:
+        columns = [column for column in (f"val_{name}", name) if column in row]
+        if not columns:
             raise ValueError(f"[fit] {self} with mode 'max' needs an accuracy to look at")
-        self.scheduler.step(row.get(f"val_{name}", row[name]))
+        self.scheduler.step(row[columns[0]])
 
     @property
     def finished(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import math
 import os
 import time
@@ -15,15 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from .. import (
     Tensor,
     get_float32_matmul_precision,
-    get_rng_state,
     manual_seed,
     nn,
-    no_grad,
     optim,
     set_float32_matmul_precision,
-    set_rng_state,
 )
-from ..compile import EpochResult, compile
+from ..compile import EpochResult
 from ..data import DataLoader
 from ..nn._checks import integer, one_of
 from . import checkpoint
@@ -31,8 +27,9 @@ from .callbacks import Callback, as_callbacks, named
 from .evaluation import Metric, are_classes, device_of, predict, score
 from .feed import Arrays, Feed, Means, as_arrays, as_loader, as_sets, check_finite, check_labels
 from .history import History, Row
-from .nonfinite import NonFiniteLossError, culprit, kept_buffers
+from .nonfinite import NonFiniteLossError, culprit
 from .schedule import Schedule
+from .step import TrainingStep
 
 State = Mapping[str, Any]
 
@@ -46,7 +43,8 @@ class Trainer:
     not reported; gradients are scaled to a norm of at most ``clip_norm``; after the optimizer's
     step ``constraint(model)`` may change the weights. ``average``, an
     `optim.swa_utils.AveragedModel`, follows them, with ``average_every`` "step" within the recorded
-    step, or "epoch", from the end of epoch ``average_from`` on; then it is what is validated.
+    step, or "epoch", at its end, once ``average_from`` epochs are over; then it is what is
+    validated.
 
     ``scheduler`` steps once an epoch, `OneCycleLR` and `CyclicLR` once a batch, unless
     ``scheduler_interval`` is "step" or "epoch"; those that wait for an improvement are given the
@@ -91,21 +89,21 @@ class Trainer:
                 raise TypeError(f"[Trainer] {name} must be a {wanted}; got {got}")
         if precision is not None:
             one_of("Trainer", "precision", precision, ("highest", "high", "medium"))
-        one_of("Trainer", "average_every", average_every, ("epoch", "step"))
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.device = device_of(model) if device is None else device
-        self.model.to(self.device)
-        if isinstance(loss, nn.Module):
-            loss.to(self.device)
+        for module in (model, loss, average):
+            if isinstance(module, nn.Module):
+                module.to(self.device)
         self.metrics = dict(metrics or {})
         self.schedule: Schedule | None = None
         if scheduler is not None:
             self.schedule = Schedule(scheduler, optimizer, scheduler_interval)
         self.callbacks = as_callbacks(callbacks)
-        self.precision, self.clip_norm, self.augment = precision, clip_norm, augment
-        self.penalty, self.constraint = penalty, constraint
-        self.average, self.average_every, self.average_from = average, average_every, average_from
-        self._averaged = False
+        self.precision, self.average, self.average_from = precision, average, average_from
+        self._step = TrainingStep(
+            *(model, loss, optimizer, self.schedule, clip_norm, augment, penalty, constraint),
+            *(average, average_every),
+        )
         self.seed = seed
         self.history = History()
         self.epoch = 0  # complete ones
@@ -117,38 +115,7 @@ class Trainer:
         self._fit_from = 0  # the epoch in which fit() began
         self._since = Means()
         self._stop_reason: str | None = None
-        self._takes_targets = augment is not None and _arity(augment) > 1
-        self._compiled = compile(self._train_step)
-
-    # --- what is recorded -----------------------------------------------------------------------
-
-    def _train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        x, y = self._augmented(x, y)
-        total, loss, output = self._losses(x, y)
-        self.optimizer.zero_grad()
-        total.backward()
-        if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.optimizer.step()
-        if self.constraint is not None:
-            with no_grad():
-                self.constraint(self.model)
-        if self._averages("step"):
-            self.average.update_parameters(self.model)
-        return loss, output
-
-    def _losses(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss that is minimised, the one that is reported, and the outputs."""
-        output = self.model(x)
-        loss = self.loss(output, y)
-        return loss if self.penalty is None else loss + self.penalty(self.model), loss, output
-
-    def _averages(self, every: str) -> bool:
-        return (
-            self.average is not None
-            and self.average_every == every
-            and self.epoch >= self.average_from
-        )
+        self._whole = True  # no step was cut off
 
     # --- training -------------------------------------------------------------------------------
 
@@ -205,10 +172,10 @@ class Trainer:
         snapshot: Any = None
         with self._with_precision(), self._clock(), self._called_back():
             while self.epoch < last and not self._stops(max_steps):
-                if self._at == 0 and self.schedule is not None:
-                    self.schedule.before(by_step=False)
+                if self._at == 0:
+                    self._begin_epoch()
                 if self._at == 0 or snapshot is None:
-                    snapshot = self._at, checkpoint.copied(self._training_state())
+                    snapshot = self._at, checkpoint.copied(self._step.state_dict())
                 self._run(self._steps_to_stop(validate_every, max_steps), *snapshot)
                 if self._at == len(feed):
                     self._end_epoch(sets)
@@ -218,12 +185,6 @@ class Trainer:
                     if callback.every and self.step % callback.every == 0:
                         callback.on_step(self)
         return self.history
-
-    def train_on(self, x: Tensor, y: Tensor) -> float:
-        """One step on this batch; returns its loss."""
-        self.model.train()
-        loss: float = self._compiled(x, y)[0].item()
-        return loss
 
     def stop(self, reason: str) -> None:
         """Ends training once the step under way, and what comes after it, is done."""
@@ -296,8 +257,11 @@ class Trainer:
             def before(number: int) -> None:
                 schedule.before(by_step=True)
 
-        result = self._feed.run(self._compiled, self._at, steps, before)
-        self._averaged = self._averaged or self._averages("step")
+        self._whole = False
+        result = self._feed.run(self._step.recorded, self._at, steps, before)
+        self._whole = True
+        if self._step.averages and self._step.average_every == "step":
+            self._step.averaged = True
         self._at += result.steps
         self.step += result.steps
         return result
@@ -307,34 +271,29 @@ class Trainer:
         assert self._feed is not None
         number, self.step = self._at - 1, self.step - (self._at - first)
         self._at = first
-        self._load_training_state(snapshot)
+        self._step.load_state_dict(snapshot)
         layer = None
         if number == first or math.isfinite(self._advance(number - first).loss):
-            state = get_rng_state()
-            with kept_buffers(self.model):
-                layer = culprit(self.model, self.loss, *self._augmented(*self._feed.batch(number)))
-            set_rng_state(state)
+            with self._step.aside():
+                batch = self._step.augmented(*self._feed.batch(number))
+                layer = culprit(self.model, self.loss, *batch)
         rate = max(group["lr"] for group in self.optimizer.param_groups)
         return NonFiniteLossError(loss, self.epoch + 1, number, layer, rate)
 
-    def _augmented(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        if self.augment is None:
-            return x, y
-        augmented: tuple[Tensor, Tensor] = (
-            self.augment(x, y) if self._takes_targets else (self.augment(x), y)
-        )
-        return augmented
+    def _begin_epoch(self) -> None:
+        if self.schedule is not None:
+            self.schedule.before(by_step=False)
+        if self.epoch >= self.average_from:
+            self._step.begin_averaging()
 
     def _end_epoch(self, sets: Mapping[str, Arrays]) -> None:
         assert self._feed is not None
         self._feed.loader.epoch += 1
         self.epoch += 1
         self._at = 0
-        if self.epoch == self.average_from:
-            self._compiled = compile(self._train_step)  # another one from here on
-        if self._averages("epoch"):
+        if self._step.averages and self._step.average_every == "epoch":
             self.average.update_parameters(self.model)
-            self._averaged = True
+            self._step.averaged = True
         row = self._validate(sets)
         if self.schedule is not None:
             self.schedule.end_epoch(row)
@@ -365,7 +324,7 @@ class Trainer:
     @property
     def trained(self) -> nn.Module:
         """The model, or its average where there is one."""
-        module: nn.Module = self.average.module if self._averaged else self.model
+        module: nn.Module = self.average.module if self._step.averaged else self.model
         return module
 
     def predict(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -381,26 +340,28 @@ class Trainer:
         """{name: gradient} of the batch that training would take next; nothing else changes."""
         assert self._feed is not None
         self.model.train()
-        state = get_rng_state()
-        with kept_buffers(self.model):
-            x, y = self._augmented(*self._feed.batch(self._at % len(self._feed)))
+        with self._step.aside():
+            batch = self._step.augmented(*self._feed.batch(self._at % len(self._feed)))
             self.model.zero_grad()
-            self._losses(x, y)[0].backward()
-            grads = {
-                k: p.grad.clone() for k, p in self.model.named_parameters() if p.grad is not None
-            }
+            self._step.losses(*batch)[0].backward()
+            named = self.model.named_parameters()
+            grads = {name: p.grad.clone() for name, p in named if p.grad is not None}
             self.model.zero_grad()
-        set_rng_state(state)
         return grads
 
     # --- its state ------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `fit(resume=...)` needs; tensors are those of the run, which goes on."""
+        """All that `fit(resume=...)` needs; tensors are those of the run, which goes on.
+
+        Raises RuntimeError before `fit`, and after one that was cut off between steps.
+        """
         if self._feed is None:
             raise RuntimeError("[Trainer] there is no state before fit()")
+        if not self._whole:
+            raise RuntimeError("[Trainer] training was cut off: resume from a checkpoint before")
         return {
-            **self._training_state(),
+            **self._step.state_dict(),
             "kinds": self._kinds(),
             "data": self._feed.state_dict(),
             "epoch": self.epoch,
@@ -422,44 +383,23 @@ class Trainer:
         schedule = None if self.schedule is None else str(self.schedule)
         return {"optimizer": type(self.optimizer).__name__, "scheduler": schedule}
 
-    def _training_state(self) -> dict[str, Any]:
-        """What a step changes."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": None if self.schedule is None else self.schedule.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "averaged": self._averaged,
-            "rng": get_rng_state(),
-        }
-
-    def _load_training_state(self, state: State) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(_with_numbers(state["optimizer"]))
-        if self.schedule is not None:
-            self.schedule.load_state_dict(state["schedule"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self._averaged = state["averaged"]
-        set_rng_state(tuple(state["rng"]))
-
     def _resume(self, resume: str | os.PathLike[str] | State) -> None:
         """Goes on from a checkpoint. A call that raises has changed nothing."""
         assert self._feed is not None
         given = isinstance(resume, Mapping)
         state = resume if isinstance(resume, Mapping) else checkpoint.read(resume)
-        before = checkpoint.copied(self._training_state())
+        before = checkpoint.copied(self._step.state_dict())
         try:
             for what, kind in self._kinds().items():
                 if state["kinds"][what] != kind:
                     raise ValueError(f"expected {what} {state['kinds'][what]}; got {kind}")
-            self._load_training_state(state)
+            self._step.load_state_dict(state)
             self._feed.load_state_dict(state["data"])
             for name, callback in named(self.callbacks).items():
                 if name in state["callbacks"]:
                     callback.load_state_dict(state["callbacks"][name])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self._load_training_state(before)
+            self._step.load_state_dict(before)
             where = "the state" if given else resume
             reason = f"lacks {error}" if isinstance(error, KeyError) else error
             raise ValueError(
@@ -469,28 +409,28 @@ class Trainer:
         self._fit_from, self._seconds = state["fit_from"], state["seconds"]
         self._since = Means(**state["since"])
         self.history[:] = [dict(row) for row in state["history"]]
+        self._whole = True
 
     @contextlib.contextmanager
-    def untouched(self) -> Iterator[None]:
-        """What trains within leaves weights, optimizer, schedule and random numbers as before."""
-        before = checkpoint.copied(self._training_state())
-        try:
-            with self._with_precision():
-                yield
-        finally:
-            self._load_training_state(before)
+    def unchanged(self) -> Iterator[Callable[[Tensor, Tensor], float]]:
+        """Gives step(x, y) -> loss; weights, optimizer, schedule and random numbers are restored.
+
+        ``x`` and ``y`` are a batch of tensors on the trainer's device.
+        """
+        with self._with_precision(), self._step.unchanged():
+            self.model.train()
+            yield lambda x, y: float(self._step.recorded(x, y)[0].item())
 
     # --- around training ------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _called_back(self) -> Iterator[None]:
-        try:
+        with contextlib.ExitStack() as ends:
+            for callback in reversed(self.callbacks):  # the last that is pushed is called first
+                ends.callback(callback.on_fit_end, self)
             for callback in self.callbacks:
                 callback.on_fit_start(self)
             yield
-        finally:
-            for callback in self.callbacks:
-                callback.on_fit_end(self)
 
     @contextlib.contextmanager
     def _clock(self) -> Iterator[None]:
@@ -509,15 +449,3 @@ class Trainer:
             yield
         finally:
             set_float32_matmul_precision(before)
-
-
-def _arity(f: Callable[..., Any]) -> int:
-    """How many arguments it must be given."""
-    parameters = inspect.signature(f).parameters.values()
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in positional and p.default is p.empty for p in parameters)
-
-
-def _with_numbers(state: State) -> dict[str, Any]:
-    """An optimizer's state as it was before JSON made the parameters' numbers texts."""
-    return {**state, "state": {int(key): value for key, value in state["state"].items()}}

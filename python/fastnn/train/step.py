@@ -1,0 +1,132 @@
+"""A training step: what is recorded of it, and what it changes."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from .. import Tensor, get_rng_state, nn, no_grad, optim, set_rng_state
+from ..compile import compile
+from ..nn._checks import one_of
+from .checkpoint import copied
+from .schedule import Schedule
+
+
+class TrainingStep:
+    """Trains `model` on a batch; `recorded(x, y)` returns (loss, outputs). See `Trainer`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        optimizer: optim.Optimizer,
+        schedule: Schedule | None,
+        clip_norm: float | None,
+        augment: Callable[..., Any] | None,
+        penalty: Callable[[nn.Module], Tensor] | None,
+        constraint: Callable[[nn.Module], Any] | None,
+        average: Any,
+        average_every: str,
+    ) -> None:
+        self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
+        self.clip_norm, self.augment = clip_norm, augment
+        self.penalty, self.constraint = penalty, constraint
+        self.average = average
+        self.average_every = one_of("Trainer", "average_every", average_every, ("epoch", "step"))
+        self.averages = False  # whether the average follows the weights yet
+        self.averaged = False  # whether it has done so
+        self._takes_targets = augment is not None and (
+            getattr(augment, "takes_targets", False) or _arity(augment) > 1
+        )
+        self.recorded = compile(self._run)
+
+    def _run(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        total, loss, output = self.losses(*self.augmented(x, y))
+        self.optimizer.zero_grad()
+        total.backward()
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.optimizer.step()
+        if self.constraint is not None:
+            with no_grad():
+                self.constraint(self.model)
+        if self.averages and self.average_every == "step":
+            self.average.update_parameters(self.model)
+        return loss, output
+
+    def augmented(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch as it is trained on."""
+        if self.augment is None:
+            return x, y
+        if not self._takes_targets:
+            return self.augment(x), y
+        x, y = self.augment(x, y)
+        return x, y
+
+    def losses(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss that is minimised, the one that is reported, and the outputs."""
+        output = self.model(x)
+        loss = self.loss(output, y)
+        return loss if self.penalty is None else loss + self.penalty(self.model), loss, output
+
+    def begin_averaging(self) -> None:
+        """From here on the average follows the weights."""
+        if self.average is not None and not self.averages:
+            self.averages = True
+            self.recorded = compile(self._run)  # another step than before
+
+    @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """What trains within leaves everything as before."""
+        before = copied(self.state_dict())
+        try:
+            yield
+        finally:
+            self.load_state_dict(before)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Passes without an update within leave random numbers and running statistics alone."""
+        rng, buffers = get_rng_state(), [(b, b.clone()) for b in self.model.buffers()]
+        try:
+            yield
+        finally:
+            set_rng_state(rng)
+            with no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a step changes."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "averages": [self.averages, self.averaged],
+            "rng": get_rng_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        slots = state["optimizer"]["state"]  # JSON makes texts of the parameters' numbers
+        self.optimizer.load_state_dict(
+            {**state["optimizer"], "state": {int(number): s for number, s in slots.items()}}
+        )
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        averages, self.averaged = state["averages"]
+        if averages != self.averages:
+            self.averages, self.recorded = averages, compile(self._run)
+        set_rng_state(tuple(state["rng"]))
+
+
+def _arity(f: Callable[..., Any]) -> int:
+    """How many arguments it must be given."""
+    parameters = inspect.signature(f).parameters.values()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in positional and p.default is p.empty for p in parameters)
