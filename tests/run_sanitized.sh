@@ -16,5 +16,6 @@ export PYTHONPATH="$stage:$site" ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 UBS
 LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \
   python -m pytest -q -x -p no:cacheprovider --capture=sys tests/test_ops.py tests/test_tensor_*.py tests/test_autograd.py \
   tests/test_random.py tests/test_threads.py tests/test_errors_*.py tests/test_beside_numpy.py \
-  tests/test_compile*.py tests/test_fusion.py tests/test_run_epoch.py tests/test_simd_math.py tests/test_matmul_*.py tests/test_conv2d_*.py \
+  tests/test_compile*.py tests/test_fusion.py tests/test_run_epoch*.py tests/test_augment*.py tests/test_simd_math.py \
+  tests/test_matmul_*.py tests/test_conv2d_*.py \
   -k "not fork" "${@:2}"

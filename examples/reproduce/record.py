@@ -210,7 +210,7 @@ def _part(recipe: Recipe, result: Result | None) -> str:
         )
     lines = [
         f"## [{recipe.id}](../{recipe.run.__module__.replace('.', '/')}.py)\n",
-        f"{recipe.title}. *{recipe.metric}; {how}.*\n",
+        f"{_sentence(recipe.title)} *{_sentence(recipe.metric)} {_sentence(how)}*\n",
         "|  | reported | ours |",
         "| --- | --- | ---: |",
     ]
@@ -219,3 +219,7 @@ def _part(recipe: Recipe, result: Result | None) -> str:
         lines.append(f"| {name} | {reported or '–'} | {found} |")
     notes = [note for note in (recipe.changes, recipe.difference) if note]
     return "\n".join([*lines, "", *notes, ""] if notes else [*lines, ""])
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
