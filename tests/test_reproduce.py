@@ -31,10 +31,11 @@ pytestmark = pytest.mark.cpu_only("recipes run on the CPU")
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("FASTNN_TEST_DATA", "no-data"))
 KNOWN = recipes()
+A = [f"A{i}" for i in range(1, 19)]
 B = ["B1", "B2", "B3", "B3t", *(f"B{i}" for i in range(4, 12))]
 C = [f"C{i}" for i in range(1, 15)]
-IDS = [*B, *C]
-NEED_DATA = [*B, "C2", "C3", "C4", "C5", "C12", "C13"]
+IDS = [*A, *B, *C]
+NEED_DATA = [*A, *B, "C2", "C3", "C4", "C5", "C12", "C13"]
 KEYS = [
     *("id", "title", "reported", "metric", "changes", "difference"),
     *("seeds", "values", "mean", "std", "seconds", "versions", "machine"),

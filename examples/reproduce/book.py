@@ -1,0 +1,98 @@
+"""How Nielsen's book trains: sigmoid outputs, its two costs, its L2. What recipes of A share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import fastnn as fn
+from fastnn import nn, optim
+from fastnn.nn import functional as F
+from fastnn.train import Trainer
+from fastnn.train.callbacks import Checkpoint, EarlyStopping
+
+from .common import Part, Parts, percent_right
+from .recipe import Job
+
+Cost = Callable[[fn.Tensor, fn.Tensor], fn.Tensor]
+
+ONE_HOT = fn.tensor(np.eye(10, dtype=np.float32))
+
+TEST = "test accuracy at the best validation accuracy, %"
+
+
+def quadratic(z: fn.Tensor, y: fn.Tensor) -> fn.Tensor:
+    """|a - y|^2 / 2 with a = sigmoid(z), the mean over examples; z (N, 10), labels y (N)."""
+    return F.mse_loss(F.sigmoid(z), ONE_HOT[y], reduction="sum") / (2 * len(z))
+
+
+def cross_entropy(z: fn.Tensor, y: fn.Tensor) -> fn.Tensor:
+    """-sum_j (y_j ln a_j + (1 - y_j) ln(1 - a_j)) with a = sigmoid(z), the mean over examples."""
+    return F.binary_cross_entropy_with_logits(z, ONE_HOT[y], reduction="sum") / len(z)
+
+
+def sgd(model: nn.Module, eta: float, decay: float = 0.0, momentum: float = 0.0) -> optim.SGD:
+    """Gradient descent on cost + (decay / 2) sum w^2, biases excluded; decay is lambda / n."""
+    return optim.SGD(optim.param_groups_weight_decay(model, decay), lr=eta, momentum=momentum)
+
+
+def train(
+    model: nn.Module,
+    parts: Parts,
+    epochs: int,
+    *,
+    eta: float,
+    lmbda: float = 0.0,
+    momentum: float = 0.0,
+    cost: Cost = cross_entropy,
+    batch_size: int = 10,
+    **options: Any,
+) -> Trainer:
+    """Trains on parts.train; the model is then that of the best validation accuracy.
+
+    `lmbda` is the book's: (lmbda / 2n) sum w^2 with n training images; options are the trainer's.
+    """
+    best = EarlyStopping("val_accuracy", patience=epochs)  # never stops, keeps the best weights
+    opt = sgd(model, eta, lmbda / len(parts.train[0]), momentum)
+    trainer = Trainer(model, cost, opt, callbacks=[best], **options)
+    trainer.fit(parts.train, parts.validation, epochs, batch_size=batch_size)
+    return trainer
+
+
+def accuracy(trainer: Trainer, part: Part) -> float:
+    """Percent right on these images."""
+    return percent_right(trainer.predict(part[0]), part[1])
+
+
+def hidden_lengths(model: nn.Sequential) -> list[float]:
+    """The length of each hidden layer's gradient with respect to its biases."""
+    biases = [p for p in model.parameters() if p.ndim == 1]
+    return [float(np.linalg.norm(bias.grad.numpy())) for bias in biases[:-1]]
+
+
+def train_long(
+    job: Job,
+    model: nn.Module,
+    opt: optim.Optimizer,
+    parts: Parts,
+    epochs: int,
+    *,
+    batch_size: int,
+    name: str = "",
+    **options: Any,
+) -> Trainer:
+    """Softmax and cross-entropy; the model is then that of the best validation accuracy.
+
+    A run that was cut off goes on from its latest epoch; `name` tells a recipe's networks apart.
+    """
+    save = Checkpoint(job.folder / name)
+    best = EarlyStopping("val_accuracy", patience=epochs)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), opt, callbacks=[best, save], **options)
+    start = time.perf_counter()
+    resume = save.path if save.path.exists() else None
+    trainer.fit(parts.train, parts.validation, epochs, batch_size=batch_size, resume=resume)
+    job.earlier.append(trainer.seconds - (time.perf_counter() - start))
+    return trainer
