@@ -19,6 +19,8 @@ from .recipe import Job, recipe
     },
     metric=TEST + "; training accuracy of the same network",
     minutes=1,
+    difference="The reported 96.49 is the best test accuracy of a single run. The book's algorithm "
+    "in NumPy alone, with other random numbers, comes to 96.1, 96.2 and 96.5 by that definition.",
 )
 def run(job: Job) -> dict[str, float]:
     parts = mnist(job)

@@ -11,8 +11,13 @@ from .recipe import Job, recipe
     "A7",
     "784-100-10, N(0, 1) weights, cross-entropy, L2 with lambda 5, mini-batch 10: eta 0.5 for 30 "
     "epochs; eta 0.1 for 60 epochs",
-    reported={"eta 0.5, 30 epochs": "97.92", "eta 0.1, 60 epochs": "98.04"},
-    metric=TEST,
+    reported={
+        "eta 0.5, 30 epochs, validation": "97.92",
+        "eta 0.5, 30 epochs, test": "",
+        "eta 0.1, 60 epochs, validation": "98.04",
+        "eta 0.1, 60 epochs, test": "",
+    },
+    metric="best validation accuracy, which the document gives, %; " + TEST,
     minutes=2,
 )
 def run(job: Job) -> dict[str, float]:
@@ -21,5 +26,7 @@ def run(job: Job) -> dict[str, float]:
     for eta, epochs in ((0.5, 30), (0.1, 60)):
         model = dense(784, 100, 10, start="large")
         trainer = train(model, parts, job.pick(epochs, 1), eta=eta, lmbda=5.0)
-        found[f"eta {eta}, {epochs} epochs"] = accuracy(trainer, parts.test)
+        name = f"eta {eta}, {epochs} epochs"
+        found[f"{name}, validation"] = 100 * trainer.history.best["val_accuracy"]
+        found[f"{name}, test"] = accuracy(trainer, parts.test)
     return found

@@ -49,7 +49,7 @@ def run(job: Job) -> dict[str, float]:
         found[f"eta {eta}: epochs in which it rises"] = sum(rise > 0 for rise in rises)
         found[f"eta {eta}: largest rise"] = max(rises)
         axes.plot(range(1, len(costs) + 1), costs, label=f"eta = {eta}")
-    axes.set(xlabel="epoch", ylabel="training cost", yscale="log")
+    axes.set(xlabel="epoch", ylabel="training cost")
     axes.legend()
     fig.savefig(job.folder / "learning_rates.png")
     return found

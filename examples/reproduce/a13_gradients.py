@@ -41,7 +41,7 @@ def run(job: Job) -> dict[str, float]:
         found[f"{depth} layers, last / first"] = float(np.median(table[:, -1] / table[:, 0]))
         shortest.append(table.argmin(1) == 0)
         rows = [
-            {"step": i, "norms": {f"hidden layer {j}": n for j, n in enumerate(row, 1)}}
+            {"step": i, "gradients": {f"hidden layer {j}": n for j, n in enumerate(row, 1)}}
             for i, row in enumerate(lengths, 1)
         ]
         plotting.gradient_norms(rows, job.folder / f"gradients_{depth}.png")
