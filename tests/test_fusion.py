@@ -140,6 +140,25 @@ def test_sizes(rows: int, width: int, kind: type, threads: Callable[[int], None]
     same_bits(train)
 
 
+@pytest.mark.parametrize("rows", [5, 31])
+@pytest.mark.parametrize(
+    "options", [{}, {"weight_decay": 0.1}, {"maximize": True}, {"momentum": 0.9}], ids=str
+)
+def test_weights_that_change_in_blocks(
+    options: dict[str, Any], rows: int, threads: Callable[[int], None]
+):
+    threads(3)
+
+    def train(compile):
+        layers = nn.Linear(17, 300), nn.ReLU(), nn.Linear(300, 130), nn.GELU(), nn.Linear(130, 5)
+        model = nn.Sequential(*layers)
+        opt = optim.SGD(model.parameters(), lr=0.1, **options)
+        step = compile(training_step(model, opt))
+        return [step(x, y) for x, y in examples(4, rows, 17)], model.state_dict(), opt.state_dict()
+
+    same_bits(train)
+
+
 @pytest.mark.parametrize(
     "look",
     [

@@ -15,7 +15,6 @@ from examples.reproduce.__main__ import main, quick
 from examples.reproduce.recipe import Job, recipe, recipes, select
 from examples.reproduce.record import (
     PAGE,
-    RESULTS,
     duration,
     load,
     measure,
@@ -34,8 +33,9 @@ KNOWN = recipes()
 A = [f"A{i}" for i in range(1, 19)]
 B = ["B1", "B2", "B3", "B3t", *(f"B{i}" for i in range(4, 12))]
 C = [f"C{i}" for i in range(1, 15)]
-IDS = [*A, *B, *C]
-NEED_DATA = [*A, *B, "C2", "C3", "C4", "C5", "C12", "C13"]
+R = ["R1"]
+IDS = [*A, *B, *C, *R]
+NEED_DATA = [*A, *B, *R, "C2", "C3", "C4", "C5", "C12", "C13"]
 KEYS = [
     *("id", "title", "reported", "metric", "changes", "difference"),
     *("seeds", "values", "mean", "std", "seconds", "versions", "machine"),
@@ -229,10 +229,13 @@ def test_a_recipe_starts_from_its_seed(tmp_path):
 # --- what is committed ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples").glob("*/results/*.json")), ids=lambda path: path.stem
+)
 def test_committed_result(path):
     written = json.loads(path.read_text())
     assert list(written) == KEYS
+    assert path.parent == KNOWN[path.stem].results
     assert written == load(KNOWN[path.stem]), "run python -m examples.reproduce --docs"
     count = len(set(written["seeds"]))
     for key in ("seeds", "seconds", "versions", "machine"):

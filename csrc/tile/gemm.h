@@ -22,8 +22,8 @@ struct Gemm {
   // Threads take columns, as far as there are enough: then the columns of B that one has
   // in its cache are the same from call to call. For B the weight, or C its gradient.
   bool by_columns = false;
-  const T* descent = nullptr;  // if not null, C -= *descent A B; k is at most kOnePass then
-  bool bf16 = false;           // A and B may be rounded to bfloat16; where kHasBf16 alone
+  const Descent<T>* descent = nullptr;  // or null; k is at most kOnePass then
+  bool bf16 = false;                    // A and B may be rounded to bfloat16; where kHasBf16 alone
 };
 
 // The largest k that is summed in one pass.

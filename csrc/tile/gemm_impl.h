@@ -5,6 +5,7 @@
 // is summed in one order.
 #pragma once
 
+#include "tile/dots.h"
 #include "tile/gemm.h"
 #include "tile/pack.h"
 
@@ -17,6 +18,9 @@ constexpr int64_t kNoPackBytes = 512 << 10;  // a smaller B is read where it lie
 constexpr int64_t kSplitWork = 1 << 18;      // multiply-adds below which a second thread costs more than it brings
 constexpr int64_t kLargeWork = 1 << 24;      // from which threads pack together
 constexpr int64_t kStrip = 8;                // tiles in one call
+constexpr int64_t kFewRows = 32;             // of A, up to which packing B costs more than it brings
+constexpr int64_t kLongDot = 8;              // vectors, of which the sum over lanes is a small part
+constexpr int64_t kShallow = 64;             // of k in one pass then: B's rows stay near from tile to tile
 
 // A stride that sends every row to the same few sets of the cache.
 template <class T>
@@ -55,10 +59,12 @@ struct Cut {
   explicit Cut(const Gemm<T>& g) {
     constexpr int64_t kSize = sizeof(T), kDepth = kDepthBytes / kSize;
     static_assert(2 * kOnePass<T> == 3 * kDepth);
-    const int64_t passes = g.k > kOnePass<T> ? divide_up(g.k, kDepth) : 1;
-    depth = g.k > 0 ? divide_up(g.k, passes) : 1;
     const bool large_a = g.m * g.k * kSize > kNoPackBytes, large_b = g.k * g.n * kSize > kNoPackBytes;
-    pack_b = g.b_transposed || (g.m > kMaxRows && large_b) || (g.m > 64 && bad_stride<T>(g.ldb));
+    // Not for columns: a gradient that is not kept is summed in one pass, and kept it has the same bits.
+    const bool few = g.m <= kFewRows && large_b && g.a_layout == ALayout::rows;
+    const int64_t passes = few ? divide_up(g.k, kShallow) : g.k > kOnePass<T> ? divide_up(g.k, kDepth) : 1;
+    depth = g.k > 0 ? divide_up(g.k, passes) : 1;
+    pack_b = g.b_transposed || (g.m > kMaxRows && large_b && !few) || (g.m > 64 && bad_stride<T>(g.ldb));
     pack_a = large_a && g.n >= 16 * kTileCols<T>;  // or it costs more than it brings
     tile_rows = even_rows(g.m), tiles = divide_up(g.m, tile_rows), panels = divide_up(g.n, kTileCols<T>);
     tile_size = depth * tile_rows;
@@ -138,6 +144,22 @@ void gemm_large(Stream& s, const Gemm<T>& g, const Cut<T>& cut, const Finish& fi
     }
 }
 
+// B transposed and few rows of A: threads share out columns.
+template <class T, class Finish>
+void gemm_dots(Stream& s, const Gemm<T>& g, const Finish& finish) {
+  constexpr int64_t W = 8 * kDotCols;
+  const int64_t panels = divide_up(g.n, W);
+  const int64_t shares = lesser(panels, g.m * g.n * g.k < kSplitWork ? 1 : g.by_columns ? s.threads : 2 * s.threads);
+  parallel_for(s, shares, 1, [&](int64_t share, int64_t) {
+    for (int64_t p = panels * share / shares; p < panels * (share + 1) / shares; ++p) {
+      const int64_t col = p * W, cols = lesser(g.n - col, W);
+      const T* bias = g.bias ? g.bias + col : nullptr;
+      run_dots(Dots<T>{g.a, g.lda, g.b + col * g.ldb, g.ldb, g.m, cols, g.k, g.c + col, g.ldc, g.accumulate, bias});
+      finish(Piece<T>{g.c + col, g.ldc, 0, col, static_cast<int>(g.m), static_cast<int>(cols)});
+    }
+  });
+}
+
 // Rounding and packing both operands costs some twenty rows or columns of the product.
 template <class T>
 FNN_INLINE bool bf16_pays(const Gemm<T>& g) {
@@ -150,6 +172,8 @@ void gemm(Stream& s, const Gemm<T>& g, const Finish& finish) {
   if (g.m == 0 || g.n == 0) return;
   if constexpr (kHasBf16<T>)
     if (g.bf16 && bf16_pays(g)) return gemm_bf16(s, g, finish);
+  if (g.b_transposed && g.a_layout == ALayout::rows && g.m <= kFewRows && g.k >= kLongDot * Vec<T>::N)
+    return gemm_dots(s, g, finish);
   const Cut<T> cut(g);
   const int64_t work = g.m * g.n * g.k;
   if (s.threads > 1 && cut.pack_a && cut.pack_b && work > kLargeWork) return gemm_large(s, g, cut, finish);

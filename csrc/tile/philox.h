@@ -53,7 +53,7 @@ FNN_INLINE void philox(PhiloxKey key, uint64_t first, uint32_t (&words)[4 * kPhi
 template <class F>
 void for_each_word(Stream& s, int64_t n, PhiloxKey key, const F& f) {
   constexpr int64_t kRun = 4 * kPhiloxBlocks;
-  parallel_for(s, (n + kRun - 1) / kRun, 8192 / kRun, [&](int64_t first, int64_t last) {
+  parallel_for(s, (n + kRun - 1) / kRun, 2048 / kRun, [&](int64_t first, int64_t last) {
     uint32_t words[kRun];
     for (int64_t run = first; run < last; ++run) {
       philox(key, static_cast<uint64_t>(run) * kPhiloxBlocks, words);

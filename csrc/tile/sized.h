@@ -25,7 +25,13 @@ FNN_INLINE void compute_tile(const TileOutput<T>& t, T* c, const Multiply& multi
     for (int j = 0; j < NV * N; j += 64 / sizeof(T)) __builtin_prefetch(c + i * t.ldc + j, 1);
   multiply(acc, tail);
   if (t.descent) {
-    const Vec<T> rate(*t.descent);
+    const Vec<T> rate(t.descent->rate), decay(t.descent->decay);
+    if (t.descent->decay != T(0)) {
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) acc[i][j] += decay * load(c + i * t.ldc, j);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4

@@ -6,16 +6,22 @@
 
 namespace fnn::FNN_ISA {
 
+// A step of gradient descent: C -= rate (A B + decay C).
+template <class T>
+struct Descent {
+  T rate, decay;
+};
+
 // C[i, j] = start + sum over k of A[i, k] B[k, j], where start is C itself, a bias of one
 // value a column, or 0; or a step of gradient descent, where the product is the gradient of C.
 template <class T>
 struct TileOutput {
   T* c;  // (rows, ldc)
   int64_t ldc;
-  int rows, cols;              // up to kMaxRows, kTileCols<T>
-  bool accumulate;             // start from C
-  const T* bias;               // (cols) or null
-  const T* descent = nullptr;  // if not null, C -= *descent A B
+  int rows, cols;                       // up to kMaxRows, kTileCols<T>
+  bool accumulate;                      // start from C
+  const T* bias;                        // (cols) or null
+  const Descent<T>* descent = nullptr;  // or null
 };
 
 template <class T>

@@ -11,7 +11,7 @@ from pathlib import Path
 from fastnn.io import write_atomic
 
 from .recipe import Job, Recipe, recipes, select
-from .record import PAGE, RESULTS, load, measure, number, ours, page, save
+from .record import PAGE, load, measure, number, ours, page, save
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +34,9 @@ def _run(options: argparse.Namespace) -> None:
     elif options.docs:
         for recipe in known.values():
             if result := load(recipe, options.results):
-                save(result, options.results)  # with the texts that the recipe has now
+                save(
+                    result, options.results or recipe.results
+                )  # with the texts that the recipe has now
         write_atomic(PAGE, page(known, options.results).encode())
         print(f"wrote {PAGE}")
     elif not options.ids:
@@ -58,7 +60,7 @@ def quick(recipe: Recipe, data_dir: Path) -> dict[str, float]:
     return values
 
 
-def listing(known: dict[str, Recipe], results: Path = RESULTS) -> str:
+def listing(known: dict[str, Recipe], results: Path | None = None) -> str:
     """A line for each recipe, and one for each of its measures."""
     lines = []
     for recipe in known.values():
@@ -74,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m examples.reproduce", description="Experiments of the documents, done again."
     )
-    parser.add_argument("ids", nargs="*", help="C4 ..., a section (A, B, C), or all")
+    parser.add_argument("ids", nargs="*", help="C4 ..., a section (A, B, C, R for records), or all")
     parser.add_argument("--list", action="store_true", help="the recipes, and what came of them")
     parser.add_argument("--docs", action="store_true", help="write docs/reproductions.md")
     parser.add_argument("--quick", action="store_true", help="seconds each; no result is written")
@@ -84,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed-list", type=_seeds, metavar="3,5", help="these seeds instead")
     parser.add_argument("--force", action="store_true", help="do seeds again that are there")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of the results")
+    parser.add_argument(
+        "--results", type=Path, help="the folder of results, instead of those beside the recipes"
+    )
     return parser
 
 

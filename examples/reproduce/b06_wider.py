@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from fastnn import augment
-
-from .common import mnist
-from .convnets import accuracy, convnet, trained
+from .convnets import on_shifted_copies
 from .recipe import Job, recipe
 
 HIDDEN = {"300": (300,), "1000": (1000,)}
@@ -20,10 +17,4 @@ HIDDEN = {"300": (300,), "1000": (1000,)}
     seeds=1,
 )
 def run(job: Job) -> dict[str, float]:
-    parts = mnist(job)
-    expanded = augment.expand(*parts.train, shifts=1)
-    accuracies = {}
-    for name, hidden in HIDDEN.items():
-        trainer = trained(job, convnet(hidden=hidden), expanded, parts, lmbda=0.1, name=name)
-        accuracies[name] = accuracy(trainer, parts.test)
-    return accuracies
+    return on_shifted_copies(job, HIDDEN)

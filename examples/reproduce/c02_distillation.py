@@ -51,6 +51,9 @@ def distillation(output: fn.Tensor, target: fn.Tensor) -> fn.Tensor:
     metric="Test accuracy, %",
     minutes=2,
     changes="Networks and training are ours: Adam, dropout, the soft term weighs 0.9.",
+    difference="The student has some 3 points fewer of the threes right. Temperatures of 2 to 20, "
+    "and the soft term alone, gave 90 to 96 % of one seed's validation threes; what is left to try "
+    "is a better teacher, larger and on shifted images too.",
 )
 def run(job: Job) -> dict[str, float]:
     (x, y), (x_val, y_val), (x_test, y_test) = mnist(job)

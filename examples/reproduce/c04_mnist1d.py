@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fastnn as fn
 from fastnn import nn, optim
-from fastnn.train import Trainer
+from fastnn.train import History, Trainer
 
 from .common import figure, mnist1d
 from .recipe import Job, recipe
@@ -43,7 +43,7 @@ NETWORKS = {  # those of the data set's own page
 
 @recipe(
     "C4",
-    "MNIST-1D: 40-100-100-10 ReLU with SGD, rate 0.05, batches of 32, 200 epochs on 4,000 signals; "
+    "MNIST-1D, 4,000 signals, 200 epochs: 40-100-100-10 ReLU with SGD, rate 0.05, batches of 32; "
     "and the page's logistic regression, MLP and CNN with Adam, rate 0.01, batches of 100",
     reported={
         "SGD: training error": "0 %",
@@ -56,38 +56,38 @@ NETWORKS = {  # those of the data set's own page
     },
     metric="Errors and test accuracies in %, losses in nats",
     minutes=0.5,
-    changes="The page's networks are trained on 3,500 signals, for 8,000 steps, and tested at the "
-    "epoch that is best on the other 500.",
+    changes="Nothing is chosen: the figures are those of the last epoch.",
+    difference="The SGD network errs on 37 % of the test signals, where about 40 % is reported.",
 )
 def run(job: Job) -> dict[str, float]:
-    everything = mnist1d(job, validation=0)
+    train, _, test = mnist1d(job, validation=0)
+
+    def fit(model: nn.Module, opt: optim.Optimizer, batch_size: int) -> Trainer:
+        trainer = Trainer(model, nn.CrossEntropyLoss(), opt)
+        trainer.fit(train, {"test": test}, epochs=job.pick(200, 5), batch_size=batch_size)
+        return trainer
+
     model = plain()
-    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.05))
-    history = trainer.fit(
-        everything.train, {"test": everything.test}, epochs=job.pick(200, 5), batch_size=32
-    )
+    sgd = fit(model, optim.SGD(model.parameters(), lr=0.05), 32)
+    draw(job, sgd.history)
+    values = {
+        "SGD: training error": 100 * (1 - sgd.evaluate(train)["accuracy"]),
+        "SGD: test error": 100 * (1 - sgd.history[-1]["test_accuracy"]),
+        "SGD: least test loss": min(sgd.history["test_loss"]),
+        "SGD: test loss at the end": sgd.history[-1]["test_loss"],
+    }
+    for name, make in NETWORKS.items():
+        model = make()
+        adam = fit(model, optim.Adam(model.parameters(), lr=0.01), 100)
+        values[name] = 100 * adam.history[-1]["test_accuracy"]
+    return values
+
+
+def draw(job: Job, history: History) -> None:
+    """The losses by epoch."""
     axes = (fig := figure(6, 4)).subplots()
     for name, label in (("loss", "training"), ("test_loss", "test")):
         axes.plot(history["epoch"], history[name], label=label)
     axes.set(xlabel="epoch", ylabel="loss (nats)")
     axes.legend()
     fig.savefig(job.folder / "over-fitting.png")
-
-    values = {
-        "SGD: training error": 100 * (1 - trainer.evaluate(everything.train)["accuracy"]),
-        "SGD: test error": 100 * (1 - history[-1]["test_accuracy"]),
-        "SGD: least test loss": min(history["test_loss"]),
-        "SGD: test loss at the end": history[-1]["test_loss"],
-    }
-    parts = mnist1d(job)
-    for name, make in NETWORKS.items():
-        model = make()
-        opt = optim.Adam(model.parameters(), lr=0.01)
-        history = Trainer(model, nn.CrossEntropyLoss(), opt).fit(
-            parts.train,
-            {"val": parts.validation, "test": parts.test},
-            epochs=job.pick(229, 5),
-            batch_size=100,
-        )
-        values[name] = 100 * history.best["test_accuracy"]
-    return values

@@ -49,6 +49,11 @@ class Recipe:
     changes: str = ""  # what we do otherwise than the document, and why
     difference: str = ""  # where our figure is not the reported one: how, and why
 
+    @property
+    def results(self) -> Path:
+        """The folder of its result, beside the recipe."""
+        return Path(self.run.__code__.co_filename).parent / "results"
+
     def values(self, job: Job) -> dict[str, float]:
         """What `run` returns, checked: a finite number for every measure and nothing else.
 
@@ -80,13 +85,15 @@ def recipe(
 
 
 def recipes() -> dict[str, Recipe]:
-    """All recipes by id, in the order A1, A2, ..., A10, ..., B1."""
-    names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    found: list[Recipe] = [
-        importlib.import_module(f"{__package__}.{name}").run
-        for name in sorted(names)
-        if re.match(r"[a-z]\d\d", name)
-    ]
+    """All recipes by id, in the order A1, A2, ..., A10, ..., B1, ..., records after them."""
+    found: list[Recipe] = []
+    for package in ("examples.reproduce", "examples.records"):
+        modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
+        found += [
+            importlib.import_module(f"{package}.{name}").run
+            for name in sorted(module.name for module in modules)
+            if re.match(r"[a-z]\d\d", name)
+        ]
     return {r.id: r for r in found}
 
 

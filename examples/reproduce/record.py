@@ -21,7 +21,6 @@ from fastnn.io import write_atomic
 
 from .recipe import Job, Recipe
 
-RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs", "reproduce")
 PAGE = Path(__file__).parents[2] / "docs" / "reproductions.md"
 
@@ -35,12 +34,12 @@ def measure(
     data_dir: Path,
     *,
     force: bool = False,
-    results: Path = RESULTS,
+    results: Path | None = None,
     runs: Path = RUNS,
 ) -> Result:
     """Run the seeds that the result does not have yet, all of them with `force`.
 
-    After every seed the file `results/<id>.json` is replaced by one that has it.
+    After every seed `results/<id>.json`, beside the recipe, is replaced by one that has it.
     """
     old = None if force else load(recipe, results)
     result = old or new_result(recipe)
@@ -62,7 +61,7 @@ def measure(
         for name, value in values.items():
             result["values"][name].append(value)
         result |= summary(result["values"])
-        save(result, results)
+        save(result, results or recipe.results)
         shown = ", ".join(f"{name} {number(value)}" for name, value in values.items())
         print(f"{recipe.id} seed {seed}: {shown} ({duration(result['seconds'][-1])})", flush=True)
     return result
@@ -90,12 +89,12 @@ def summary(values: Mapping[str, list[float]]) -> dict[str, dict[str, float | No
     }
 
 
-def load(recipe: Recipe, results: Path = RESULTS) -> Result | None:
+def load(recipe: Recipe, results: Path | None = None) -> Result | None:
     """The result so far, with the recipe's present texts; None where there is none.
 
     Raises ValueError for a file of other measures, or of something else.
     """
-    path = results / f"{recipe.id}.json"
+    path = (results or recipe.results) / f"{recipe.id}.json"
     if not path.is_file():
         return None
     new = new_result(recipe)
@@ -113,7 +112,7 @@ def load(recipe: Recipe, results: Path = RESULTS) -> Result | None:
     return result
 
 
-def save(result: Result, results: Path = RESULTS) -> None:
+def save(result: Result, results: Path) -> None:
     """Replace the recipe's file, a line for each key."""
     results.mkdir(parents=True, exist_ok=True)
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in result.items()]
@@ -188,12 +187,14 @@ Where a network is chosen among those of several epochs, the validation images c
 images are looked at once. Times are for one seed with everything in it, on the threads that are
 named; they were measured beside other work, and say what to expect rather than how fast it is.
 
+At the end stand [records](../examples/records): what fastnn comes to where the recipe is free.
+
 This page is made from [the results](../examples/reproduce/results) by
 `python -m examples.reproduce --docs`.
 """
 
 
-def page(known: Mapping[str, Recipe], results: Path = RESULTS) -> str:
+def page(known: Mapping[str, Recipe], results: Path | None = None) -> str:
     """docs/reproductions.md"""
     parts = [_part(recipe, load(recipe, results)) for recipe in known.values()]
     return "\n".join([INTRODUCTION, *parts])

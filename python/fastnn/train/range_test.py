@@ -74,5 +74,6 @@ def lr_find(
     around = np.ones(width)
     smooth = np.convolve(losses, around, "same") / np.convolve(np.ones_like(losses), around, "same")
     rates = rates[: len(losses)]
-    slopes = np.gradient(smooth, np.log(rates))
+    # Past the lowest it may fall from a divergence to the plateau of a network that is dead.
+    slopes = np.gradient(smooth, np.log(rates))[: smooth.argmin() + 1]
     return RangeTest(rates, smooth.tolist(), rates[int(slopes.argmin())])

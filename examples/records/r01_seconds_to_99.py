@@ -1,0 +1,68 @@
+"""R1: 99 % on MNIST in a second or two of training on two cores.
+
+A small convolutional network, cross-entropy, Adam with one cycle of the learning rate (Smith,
+"Super-convergence", 2018). Widths, rate and batch size were chosen on the last 10,000 training
+images with the other 50,000; here all 60,000 are trained on, and the test images are looked at
+once, after training.
+
+The seconds are those of all epochs, shuffles and steps: with the images in memory, and without
+reading and scaling them, making the model, or testing it.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from examples.reproduce.common import mnist, percent_right
+from examples.reproduce.recipe import Job, recipe
+from fastnn import nn, optim
+from fastnn.optim import lr_scheduler
+from fastnn.train import Trainer
+
+CROP = 2  # pixels off each side: digits lie in the 20 x 20 in the middle
+EPOCHS, BATCH, RATE = 2, 64, 0.007
+
+
+def network() -> nn.Sequential:
+    """5 x 5 and 3 x 3 convolutions on 24 x 24: 20 x 20, pooled 10 x 10, 8 x 8, pooled 4 x 4."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 8, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(8, 32, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(512, 10)),
+    )
+
+
+@recipe(
+    "R1",
+    "conv 5x5 x8 and 3x3 x32 with max-pooling, Adam, 2 epochs of all 60,000 images, batch 64, one "
+    "cycle of the rate up to 0.007",
+    reported={"accuracy": "99.04 (mean of 30 runs)", "seconds": "0.76 on a laptop GPU"},
+    metric="test accuracy, %; seconds of training alone",
+    minutes=0.1,
+    seeds=10,
+    changes="The reported record is of another network, on a GTX 1660 Ti.",
+)
+def run(job: Job) -> dict[str, float]:
+    parts = mnist(job)
+    x, y = (np.concatenate(pair) for pair in zip(parts.train, parts.validation, strict=True))
+    x_test, y_test = parts.test
+    mean, std = x.mean(), x.std()
+    x, x_test = (
+        np.ascontiguousarray((a[:, :, CROP:-CROP, CROP:-CROP] - mean) / std, np.float32)
+        for a in (x, x_test)
+    )
+    model = network()
+    opt = optim.Adam(model.parameters(), lr=RATE, betas=(0.9, 0.99))
+    cycle = lr_scheduler.OneCycleLR(
+        *(opt, RATE),
+        total_steps=EPOCHS * -(-len(x) // BATCH),
+        pct_start=0.25,
+        cycle_momentum=False,
+    )
+    trainer = Trainer(model, nn.CrossEntropyLoss(), opt, scheduler=cycle, seed=job.seed)
+    start = time.perf_counter()
+    trainer.fit((x, y), epochs=EPOCHS, batch_size=BATCH)
+    seconds = time.perf_counter() - start
+    return {"accuracy": percent_right(trainer.predict(x_test), y_test), "seconds": seconds}
