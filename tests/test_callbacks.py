@@ -90,8 +90,14 @@ def test_early_stopping_by_gain():
     stop = callbacks.EarlyStopping("val_accuracy", patience=2, min_delta=2.0)
     history = make([stop]).fit(TRAIN, VAL, 9)
     assert len(history) == 3  # nothing rises by 200 points
-    with pytest.raises(ValueError, match=r"\[EarlyStopping\] the history has no column 'val_f1'"):
-        make([callbacks.EarlyStopping("val_f1")]).fit(TRAIN, VAL, 1)
+    for watching, name in (
+        (callbacks.EarlyStopping("val_f1"), "EarlyStopping"),
+        (callbacks.Checkpoint("nowhere", monitor="val_f1"), "Checkpoint"),
+    ):
+        trainer = make([watching])
+        with pytest.raises(ValueError, match=rf"\[{name}\] the history has no column 'val_f1'"):
+            trainer.fit(TRAIN, VAL, 1)
+        assert trainer.step == 0
     with pytest.raises(ValueError, match="mode must be min, max or None; got 'up'"):
         callbacks.EarlyStopping(mode="up")
     with pytest.raises(ValueError, match="patience must be at least 1"):

@@ -106,6 +106,7 @@ class Trainer:
         )
         self.seed = seed
         self.history = History()
+        self.columns: list[str] = []  # that the history can have
         self.epoch = 0  # complete ones
         self.step = 0  # in all
         self._seconds = 0.0  # of fit(), in all
@@ -159,6 +160,8 @@ class Trainer:
             manual_seed(self.seed)
         self._feed = feed = Feed(as_loader(train, batch_size, self.seed), self.device)
         self._check(feed, sets, check_classes)
+        measures = ("loss", "accuracy", *self.metrics)
+        self.columns = ["loss", "accuracy", "lr", *(f"{s}_{m}" for s in sets for m in measures)]
         if resume is None:
             self._fit_from, self._at, self._since = self.epoch, 0, Means()
         else:

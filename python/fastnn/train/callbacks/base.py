@@ -88,12 +88,16 @@ class Best:
         self.sign = 1.0 if rises else -1.0
         self.value: float | None = None
 
-    def improves(self, row: Row) -> bool:
-        if self.monitor not in row:
+    def check(self, columns: Sequence[str]) -> None:
+        """Raises ValueError where the history will not have what is watched."""
+        if self.monitor not in columns:
             raise ValueError(
                 f"[{self.user}] the history has no column {self.monitor!r}; "
-                f"there are {', '.join(row)}"
+                f"there are {', '.join(columns)}"
             )
+
+    def improves(self, row: Row) -> bool:
+        self.check(list(row))
         value = row[self.monitor]
         better = not math.isnan(value) and (
             self.value is None or self.sign * (value - self.value) > self.min_delta

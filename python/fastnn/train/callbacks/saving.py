@@ -54,6 +54,8 @@ class Checkpoint(Callback):
         return self.folder / "best.safetensors"
 
     def on_fit_start(self, trainer: Trainer) -> None:
+        if self._best is not None:
+            self._best.check(trainer.columns)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):

@@ -43,6 +43,7 @@ class EarlyStopping(Callback):
         return self._best.value
 
     def on_fit_start(self, trainer: Trainer) -> None:
+        self._best.check(trainer.columns)
         self._stop_if_over(trainer)
 
     def on_validation(self, trainer: Trainer, row: Row) -> None:
