@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastnn import nn
 from fastnn.nn import init
 
-from .book import TEST, accuracy, quadratic, train
-from .common import mnist
+from .book import TEST, quadratic, train
+from .common import accuracy, mnist
 from .recipe import Job, recipe
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .book import TEST, accuracy, train
-from .common import dense, mnist
+from .book import TEST, train
+from .common import accuracy, dense, mnist
 from .recipe import Job, recipe
 
 RUNS = {  # eta, epochs, start of the weights

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastnn import plotting
 
-from .book import TEST, accuracy, train
-from .common import dense, mnist
+from .book import TEST, train
+from .common import accuracy, dense, mnist
 from .recipe import Job, recipe
 
 STARTS = {"N(0, 1)": "large", "N(0, 1/n)": "scaled"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fastnn.train import Trainer
 
-from .book import accuracy, cross_entropy, sgd
-from .common import dense, figure, mnist
+from .book import cross_entropy, sgd
+from .common import accuracy, dense, figure, mnist
 from .recipe import Job, recipe
 
 SIZES = (100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000)

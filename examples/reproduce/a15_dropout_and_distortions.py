@@ -9,8 +9,8 @@ from fastnn import augment, nn, optim
 from fastnn.optim.lr_scheduler import CosineAnnealingLR
 from fastnn.train import mlp
 
-from .book import TEST, accuracy, train_long
-from .common import Parts, mnist
+from .book import TEST
+from .common import Parts, accuracy, mnist, train_long
 from .recipe import Job, recipe
 
 SHAPE = (1, 28, 28)
@@ -64,4 +64,6 @@ def network(job: Job, name: str, parts: Parts) -> float:
     opt = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     schedule = CosineAnnealingLR(opt, epochs)
     options = {"batch_size": 100, "name": name, "scheduler": schedule, "augment": distort}
-    return accuracy(train_long(job, model, opt, parts, epochs, **options), parts.test)
+    return accuracy(
+        train_long(job, model, opt, parts.train, parts.validation, epochs, **options), parts.test
+    )

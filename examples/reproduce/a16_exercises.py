@@ -8,8 +8,8 @@ from fastnn.optim.lr_scheduler import HalvingLR
 from fastnn.train import Trainer
 from fastnn.train.callbacks import EarlyStopping
 
-from .book import TEST, accuracy, cross_entropy, sgd, train
-from .common import Parts, dense, mnist
+from .book import TEST, cross_entropy, sgd, train
+from .common import Parts, accuracy, dense, mnist
 from .recipe import Job, recipe
 
 

@@ -6,8 +6,8 @@ from fastnn import augment, optim, plotting
 from fastnn.optim.lr_scheduler import ExponentialLR
 from fastnn.train import mlp
 
-from .book import TEST, accuracy, train_long
-from .common import mnist
+from .book import TEST
+from .common import accuracy, mnist, train_long
 from .recipe import Job, recipe
 
 EPOCHS = 100
@@ -38,7 +38,10 @@ def run(job: Job) -> dict[str, float]:
     epochs = job.pick(EPOCHS, 1)
     schedule = ExponentialLR(opt, 1e-3 ** (1 / max(epochs - 1, 1)))
     trainer = train_long(
-        *(job, model, opt, parts, epochs), batch_size=256, scheduler=schedule, augment=DISTORT
+        *(job, model, opt, parts.train, parts.validation, epochs),
+        batch_size=256,
+        scheduler=schedule,
+        augment=DISTORT,
     )
     plotting.curves(trainer.history, job.folder / "curves.png")
     return {"accuracy": accuracy(trainer, parts.test)}

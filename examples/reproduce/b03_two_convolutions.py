@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastnn import nn
 
-from .common import mnist
-from .convnets import accuracy, convnet, trained
+from .common import accuracy, mnist
+from .convnets import convnet, trained
 from .recipe import Job, recipe
 
 

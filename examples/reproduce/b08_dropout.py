@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastnn import augment
 from fastnn.train import Trainer
 
-from .common import Parts, mnist
-from .convnets import accuracy, convnet, trained
+from .common import Parts, accuracy, mnist
+from .convnets import convnet, trained
 from .recipe import Job, recipe
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from fastnn import nn
 
-from .common import mnist
-from .convnets import accuracy, trained
+from .common import accuracy, mnist
+from .convnets import trained
 from .recipe import Job, recipe
 
 POOLS: dict[str, Callable[[], nn.Module]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +11,9 @@ import fastnn as fn
 from fastnn import nn, optim
 from fastnn.nn import functional as F
 from fastnn.train import Trainer
-from fastnn.train.callbacks import Checkpoint, EarlyStopping
+from fastnn.train.callbacks import EarlyStopping
 
-from .common import Part, Parts, percent_right
-from .recipe import Job
+from .common import Parts
 
 Cost = Callable[[fn.Tensor, fn.Tensor], fn.Tensor]
 
@@ -62,37 +60,7 @@ def train(
     return trainer
 
 
-def accuracy(trainer: Trainer, part: Part) -> float:
-    """Percent right on these images."""
-    return percent_right(trainer.predict(part[0]), part[1])
-
-
 def hidden_lengths(model: nn.Sequential) -> list[float]:
     """The length of each hidden layer's gradient with respect to its biases."""
     biases = [p for p in model.parameters() if p.ndim == 1]
     return [float(np.linalg.norm(bias.grad.numpy())) for bias in biases[:-1]]
-
-
-def train_long(
-    job: Job,
-    model: nn.Module,
-    opt: optim.Optimizer,
-    parts: Parts,
-    epochs: int,
-    *,
-    batch_size: int,
-    name: str = "",
-    **options: Any,
-) -> Trainer:
-    """Softmax and cross-entropy; the model is then that of the best validation accuracy.
-
-    A run that was cut off goes on from its latest epoch; `name` tells a recipe's networks apart.
-    """
-    save = Checkpoint(job.folder / name)
-    best = EarlyStopping("val_accuracy", patience=epochs)
-    trainer = Trainer(model, nn.CrossEntropyLoss(), opt, callbacks=[best, save], **options)
-    start = time.perf_counter()
-    resume = save.path if save.path.exists() else None
-    trainer.fit(parts.train, parts.validation, epochs, batch_size=batch_size, resume=resume)
-    job.earlier.append(trainer.seconds - (time.perf_counter() - start))
-    return trainer

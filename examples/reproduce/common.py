@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from fastnn import data, nn
+from fastnn import data, nn, optim
 from fastnn.nn import init
+from fastnn.train import Trainer
+from fastnn.train.callbacks import Checkpoint, EarlyStopping
 
 from .recipe import Job
 
@@ -70,6 +73,43 @@ def dense(*sizes: int, activation: Any = nn.Sigmoid, start: str = "scaled") -> n
 def percent_right(outputs: NDArray[Any], y: NDArray[Any]) -> float:
     """Accuracy in percent, of outputs (N, classes) for labels (N)."""
     return 100 * float((outputs.argmax(1) == y).mean())
+
+
+def accuracy(trainer: Trainer, part: Part) -> float:
+    """Percent right on these images."""
+    return percent_right(trainer.predict(part[0]), part[1])
+
+
+def train_long(
+    job: Job,
+    model: nn.Module,
+    opt: optim.Optimizer,
+    train: Part,
+    validation: Part,
+    epochs: int,
+    *,
+    batch_size: int,
+    max_steps: int | None = None,
+    name: str = "",
+    **options: Any,
+) -> Trainer:
+    """Softmax and cross-entropy; the model is then that of the best validation accuracy.
+
+    A run that was cut off goes on from its latest epoch; `name` tells a recipe's networks apart.
+    Options are the trainer's.
+    """
+    save = Checkpoint(job.folder / name)
+    best = EarlyStopping("val_accuracy", patience=epochs)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), opt, callbacks=[best, save], **options)
+    start = time.perf_counter()
+    trainer.fit(
+        *(train, validation, epochs),
+        batch_size=batch_size,
+        max_steps=max_steps,
+        resume=save.path if save.path.exists() else None,
+    )
+    job.earlier.append(trainer.seconds - (time.perf_counter() - start))
+    return trainer
 
 
 def figure(width: float = 9, height: float = 4) -> Any:

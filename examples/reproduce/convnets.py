@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastnn import augment, nn, optim
 from fastnn.nn import init
 from fastnn.train import Trainer
-from fastnn.train.callbacks import Checkpoint, EarlyStopping
 
-from .common import Part, Parts, mnist, percent_right
+from .common import Part, Parts, accuracy, mnist, train_long
 from .recipe import Job
 
 
@@ -68,33 +66,18 @@ def trained(
 ) -> Trainer:
     """Trained with mini-batches of 10; the weights are those of the best validation accuracy.
 
-    ``lmbda``: the cost has (lmbda / 2n) sum w^2 of the weights. A run that was cut off goes on from
-    its latest epoch; ``name`` tells the networks of one recipe apart.
+    ``lmbda``: the cost has (lmbda / 2n) sum w^2 of the weights. ``name`` and options as in
+    `train_long`.
     """
     groups = optim.param_groups_weight_decay(model, lmbda / len(train[0]))
-    save = Checkpoint(job.folder / name)
-    trainer = Trainer(
-        model,
-        nn.CrossEntropyLoss(),
-        optim.SGD(groups, lr=eta),
-        callbacks=[EarlyStopping("val_accuracy", patience=epochs), save],
+    return train_long(
+        *(job, model, optim.SGD(groups, lr=eta), train, parts.validation, job.pick(epochs, 1)),
+        batch_size=10,
+        max_steps=job.pick(None, 30),
+        name=name,
         seed=job.seed,
         **options,
     )
-    start = time.perf_counter()
-    trainer.fit(
-        *(train, parts.validation, job.pick(epochs, 1)),
-        batch_size=10,
-        max_steps=job.pick(None, 30),
-        resume=save.path if save.path.exists() else None,
-    )
-    job.earlier.append(trainer.seconds - (time.perf_counter() - start))
-    return trainer
-
-
-def accuracy(trainer: Trainer, part: Part) -> float:
-    """In percent."""
-    return percent_right(trainer.predict(part[0]), part[1])
 
 
 def on_shifted_copies(job: Job, hidden: Mapping[str, Sequence[int]]) -> dict[str, float]:
