@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__, metrics, set_num_threads, show_config
+from . import __version__, from_numpy, metrics, set_num_threads, show_config, softmax
 from .data.sets import EXPANDABLE
 from .report import report as write_report
 from .train.evaluation import score
@@ -68,8 +68,7 @@ def predict(folder: str, images: list[str], invert: bool, device: str, threads: 
     device, run = choose_device(device), Run(folder)
     pictures = [read_image(path, run.shape, invert) for path in images]
     logits = run.logits(np.stack([array for array, _ in pictures]), device).astype(np.float64)
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities = powers / powers.sum(1, keepdims=True)
+    probabilities = softmax(from_numpy(logits), 1).numpy()
     for path, (_, done), p in zip(images, pictures, probabilities, strict=True):
         first, second = p.argsort()[:-3:-1]
         print(

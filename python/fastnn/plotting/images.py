@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .. import from_numpy, softmax
 from ._figure import PathLike, array, displayable, done, labels, new
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def mistakes(
             f"{len(classes)} classes; got {logits.shape}"
         )
     y = labels("mistakes", "labels", y, len(x), len(classes))
-    certainty = _softmax(logits).max(1)
+    certainty = softmax(from_numpy(logits.astype(np.float64)), 1).numpy().max(1)
     predicted = logits.argmax(1)
     wrong = np.flatnonzero(predicted != y)
     wrong = wrong[np.argsort(-certainty[wrong], kind="stable")]
@@ -60,9 +60,3 @@ def mistakes(
         if not axes.has_data():
             axes.set_axis_off()
     return done("mistakes", figure, path)
-
-
-def _softmax(logits: NDArray[Any]) -> NDArray[Any]:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    normalised: NDArray[Any] = powers / powers.sum(1, keepdims=True)
-    return normalised

@@ -27,7 +27,6 @@ class ProgressBar(Callback):
 
     def __init__(self, file: TextIO | None = None) -> None:
         self._tqdm = need("tqdm.auto", "train", "ProgressBar").tqdm
-        self._terminal = self._tqdm is need("tqdm", "train", "ProgressBar").tqdm or not _notebook()
         self._file = file
         self._bar: Any = None
 
@@ -41,7 +40,7 @@ class ProgressBar(Callback):
                 desc=f"epoch {trainer.epoch + 1}",
                 unit="batch",
                 leave=False,
-                disable=None if self._terminal else False,
+                disable=False if "ipykernel" in sys.modules else None,
                 file=self._file or sys.stderr,
             )
         done = round((trainer.epochs_done - trainer.epoch) * trainer.steps_per_epoch)
@@ -62,10 +61,6 @@ class ProgressBar(Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def _notebook() -> bool:
-    return "ipykernel" in sys.modules
 
 
 class CSVLogger(Callback):
