@@ -19,8 +19,9 @@ struct Segments {
   int64_t count, length;
 };
 
-// Sums, 2 rows of B and 1 element of A: 31 of AVX-512's 32 registers, 15 of 16 elsewhere.
-constexpr int kMaxRows = kVecBytes == 64 ? 14 : 6, kMaxVecs = 2;
+// Sums, 2 rows of B and 1 element of A: 31 of AVX-512's 32 registers, 15 of 16 elsewhere. A tile of
+// one vector has more rows, or each sum would wait for the one before it.
+constexpr int kMaxRows = kVecBytes == 64 ? 14 : 6, kMaxVecs = 2, kMaxThinRows = kVecBytes == 64 ? 14 : 12;
 
 template <class T>
 constexpr int kTileCols = kMaxVecs * Vec<T>::N;

@@ -125,7 +125,14 @@ FNN_INLINE void pack_row(const T* b, int64_t n, int64_t k, int64_t r, T* y) {
     for (int j = 0; j < W; j += N) Vec<T>::load(b + c + j).store(y + c * k + r * W + j);
   if (c == n) return;
   T* last = y + c * k + r * W;
-  for (int64_t j = 0; j < W; ++j) last[j] = c + j < n ? b[c + j] : T(0);
+#pragma GCC unroll 4
+  for (int j = 0; j < W; j += N, c += N) {
+    const int64_t left = n - c;
+    (left >= N  ? Vec<T>::load(b + c)
+     : left > 0 ? Vec<T>::load(b + c, static_cast<int>(left))
+                : Vec<T>(0))
+        .store(last + j);
+  }
 }
 
 // `rows` rows of A as (k, rows), the tile's column layout: one stream to read. May write up to

@@ -17,7 +17,7 @@ void sized_tile(const Tile<T>& t) {
 template <class T>
 struct Table {
   using Fn = void (*)(const Tile<T>&);
-  Fn fn[2][kMaxVecs][kMaxRows];
+  Fn fn[2][kMaxVecs][kMaxThinRows];
 
   template <ALayout layout, int NV, int MR>
   constexpr void fill() {
@@ -26,9 +26,9 @@ struct Table {
   }
   constexpr Table() : fn() {
     static_assert(kMaxVecs == 2);
-    fill<ALayout::rows, 1, kMaxRows>();
+    fill<ALayout::rows, 1, kMaxThinRows>();
     fill<ALayout::rows, 2, kMaxRows>();
-    fill<ALayout::columns, 1, kMaxRows>();
+    fill<ALayout::columns, 1, kMaxThinRows>();
     fill<ALayout::columns, 2, kMaxRows>();
   }
 };

@@ -18,7 +18,7 @@ template <class T>
 struct TileOutput {
   T* c;  // (rows, ldc)
   int64_t ldc;
-  int rows, cols;                       // up to kMaxRows, kTileCols<T>
+  int rows, cols;                       // up to most_rows<T>(cols), kTileCols<T>
   bool accumulate;                      // start from C
   const T* bias;                        // (cols) or null
   const Descent<T>* descent = nullptr;  // or null
@@ -42,9 +42,28 @@ struct Tile : TileOutput<T> {
 template <class T>
 void run_tile(const Tile<T>& t);
 
+// As many tiles of `step` rows as fit into `rows`, and one of the rest.
+template <class T>
+FNN_INLINE void run_tiles(Tile<T>& t, int64_t rows, int step) {
+  t.rows = step;
+  t.count = rows / step;
+  if (t.count > 0) run_tile(t);
+  t.rows = static_cast<int>(rows % step);
+  if (t.rows == 0) return;
+  t.a += t.count * t.a_step;
+  t.c += t.count * t.c_step;
+  t.count = 1;
+  run_tile(t);
+}
+
+template <class T>
+FNN_INLINE int most_rows(int64_t cols) {
+  return cols <= Vec<T>::N ? kMaxThinRows : kMaxRows;
+}
+
 // Rows for each of the fewest tiles that cover `rows`, spread evenly.
-FNN_INLINE int even_rows(int64_t rows) {
-  const int64_t tiles = (rows + kMaxRows - 1) / kMaxRows;
+FNN_INLINE int even_rows(int64_t rows, int most = kMaxRows) {
+  const int64_t tiles = (rows + most - 1) / most;
   return static_cast<int>(tiles > 0 ? (rows + tiles - 1) / tiles : 1);
 }
 

@@ -61,7 +61,7 @@ class DataGradient {
   }
   // What image() needs for itself.
   int64_t scratch_elements() const {
-    if (!gathers_) return even_rows(z.ow) * z.kh * z.kw * cg;
+    if (!gathers_) return scattered_pixels() * z.kh * z.kw * cg;
     return padded() ? height() * width() * z.o : 0;
   }
 
@@ -73,6 +73,12 @@ class DataGradient {
   void image(const T* dz, T* dx, T* scratch) const { gathers_ ? gather(dz, dx, scratch) : scatter(dz, dx, scratch); }
 
  private:
+  // Pixels of dz that are scattered at once: two tiles, if their pieces stay in the first-level cache.
+  int64_t scattered_pixels() const {
+    constexpr int64_t kPieces = (24 << 10) / static_cast<int64_t>(sizeof(T));
+    const int64_t tile = even_rows(z.oh * z.ow), pair = 2 * tile * z.kh * z.kw * cg <= kPieces ? 2 * tile : tile;
+    return z.oh * z.ow < pair ? z.oh * z.ow : pair;
+  }
   Phase vertical(int64_t phase) const { return {phase, z.stride_h, z.dilation_h, z.top, z.kh}; }
   Phase horizontal(int64_t phase) const { return {phase, z.stride_w, z.dilation_w, z.left, z.kw}; }
   int64_t width() const { return left_ + z.ow + right_; }
@@ -169,67 +175,73 @@ class DataGradient {
   void prepare_scatter(Stream& s) {
     constexpr int W = kTileCols<T>;
     const int64_t columns = z.kh * z.kw * cg, group_size = packed_size<T>(og, columns);
-    parallel_for(s, z.groups * og, 8192 / (columns + 1) + 1, [&](int64_t begin, int64_t end) {
+    const int64_t panels = (columns + W - 1) / W;
+    parallel_for(s, z.groups * panels, 8192 / (og * W) + 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t g = i / og, o = i % og;
-        T* rows = packed_ + g * group_size;
-        int64_t j = 0;
-        for (int64_t ky = 0; ky < z.kh; ++ky)
-          for (int64_t kx = 0; kx < z.kw; ++kx) {
-            const T* w = a.w + i * z.ws[0] + ky * z.ws[2] + kx * z.ws[3];
-            for (int64_t c = 0; c < cg; ++c, ++j) rows[(j / W * og + o) * W + j % W] = w[c * z.ws[1]];
-          }
-        for (; j % W != 0; ++j) rows[(j / W * og + o) * W + j % W] = T(0);
+        const int64_t g = i / panels, p = i % panels * W, count = columns - p < W ? columns - p : W;
+        const T* of_column[W];
+        for (int64_t j = 0; j < count; ++j) {
+          const int64_t tap = (p + j) / cg, c = (p + j) % cg;
+          of_column[j] = a.w + g * og * z.ws[0] + c * z.ws[1] + tap / z.kw * z.ws[2] + tap % z.kw * z.ws[3];
+        }
+        T* row = packed_ + g * group_size + p * og;
+        for (int64_t o = 0; o < og; ++o, row += W) {
+          for (int64_t j = 0; j < count; ++j) row[j] = of_column[j][o * z.ws[0]];
+          for (int64_t j = count; j < W; ++j) row[j] = T(0);
+        }
       }
     });
   }
 
-  // A few pixels of dz at a time, so that their pieces stay in the first-level cache.
   void scatter(const T* dz, T* dx, T* pieces) const {
     constexpr int W = kTileCols<T>;
-    const int64_t columns = z.kh * z.kw * cg, group_size = packed_size<T>(og, columns), step = even_rows(z.ow);
+    const int64_t columns = z.kh * z.kw * cg, group_size = packed_size<T>(og, columns), pixels = z.oh * z.ow;
+    const int64_t some = scattered_pixels();
+    const int step = even_rows(some);
     const bool whole_rows = z.groups == 1 && z.dilation_w == 1 && z.left == 0 && z.right == 0;
     const int64_t zero = 0;
     for (int64_t i = 0; i < z.h * z.w * z.c; ++i) dx[i] = T(0);
     for (int64_t g = 0; g < z.groups; ++g)
-      for (int64_t oy = 0; oy < z.oh; ++oy)
-        for (int64_t q = 0; q < z.ow; q += step) {
-          Tile<T> t;
-          t.a = dz + (oy * z.ow + q) * z.o + g * og;
-          t.lda = z.o;
-          t.layout = ALayout::rows;
-          t.k = {&zero, 1, og};
-          t.ldb = W;
-          t.ldc = columns;
-          t.rows = static_cast<int>(z.ow - q < step ? z.ow - q : step);
-          t.accumulate = false;
-          t.b_padded = true;
-          t.bias = nullptr;
-          for (int64_t p = 0; p < columns; p += W) {
-            t.b = packed_ + g * group_size + p * og;
-            t.c = pieces + p;
-            t.cols = static_cast<int>(columns - p < W ? columns - p : W);
-            run_tile(t);
-          }
-          for (int64_t i = 0; i < t.rows; ++i)
-            for (int64_t ky = 0; ky < z.kh; ++ky) {
-              const int64_t iy = oy * z.stride_h - z.top + ky * z.dilation_h;
-              if (iy < 0 || iy >= z.h) continue;
-              const T* from = pieces + i * columns + ky * z.kw * cg;
-              const int64_t ix = (q + i) * z.stride_w - z.left;
-              T* to = dx + (iy * z.w + ix) * z.c + g * cg;
-              const auto add = [](T* y, const T* x, int64_t count) {
-                for_vec<T>(0, count, [&](auto at) { at.store(y, at.load(y) + at.load(x)); });
-              };
-              if (whole_rows) {
-                add(to, from, z.kw * z.c);
-                continue;
-              }
-              for (int64_t kx = 0; kx < z.kw; ++kx)
-                if (const int64_t x = ix + kx * z.dilation_w; x >= 0 && x < z.w)
-                  add(to + kx * z.dilation_w * z.c, from + kx * cg, cg);
-            }
+      for (int64_t q = 0; q < pixels; q += some) {
+        const int64_t count = pixels - q < some ? pixels - q : some;
+        Tile<T> t;
+        t.lda = z.o;
+        t.a_step = step * z.o;
+        t.layout = ALayout::rows;
+        t.k = {&zero, 1, og};
+        t.ldb = W;
+        t.ldc = columns;
+        t.c_step = step * columns;
+        t.accumulate = false;
+        t.b_padded = true;
+        t.bias = nullptr;
+        for (int64_t p = 0; p < columns; p += W) {
+          t.a = dz + q * z.o + g * og;
+          t.b = packed_ + g * group_size + p * og;
+          t.c = pieces + p;
+          t.cols = static_cast<int>(columns - p < W ? columns - p : W);
+          run_tiles(t, count, step);
         }
+        for (int64_t i = 0; i < count; ++i) {
+          const int64_t oy = (q + i) / z.ow, ix = (q + i) % z.ow * z.stride_w - z.left;
+          for (int64_t ky = 0; ky < z.kh; ++ky) {
+            const int64_t iy = oy * z.stride_h - z.top + ky * z.dilation_h;
+            if (iy < 0 || iy >= z.h) continue;
+            const T* from = pieces + i * columns + ky * z.kw * cg;
+            T* to = dx + (iy * z.w + ix) * z.c + g * cg;
+            const auto add = [](T* y, const T* x, int64_t n) {
+              for_vec<T>(0, n, [&](auto at) { at.store(y, at.load(y) + at.load(x)); });
+            };
+            if (whole_rows) {
+              add(to, from, z.kw * z.c);
+              continue;
+            }
+            for (int64_t kx = 0; kx < z.kw; ++kx)
+              if (const int64_t x = ix + kx * z.dilation_w; x >= 0 && x < z.w)
+                add(to + kx * z.dilation_w * z.c, from + kx * cg, cg);
+          }
+        }
+      }
   }
 
   const Conv2dBwdArgs<T>& a;

@@ -24,13 +24,12 @@ struct Slide {
   int64_t rows, pixels, channels;
 };
 
-// B's panels are taken a few at a time, as many as stay in the second-level cache, so that
-// the windows are read and dst written in long runs.
+// B's panels are taken a few at a time, as many as stay in the second-level cache, and pass over
+// one row of dst after the other.
 template <class T>
 void slide(const Slide<T>& a) {
   constexpr int W = kTileCols<T>;
   constexpr int64_t kBlock = (128 << 10) / static_cast<int64_t>(sizeof(T));
-  const int step = even_rows(a.pixels);
   const int64_t panel = a.k.count * a.k.length * W, fit = kBlock / (panel + 1), block = (fit > 1 ? fit : 1) * W;
   Tile<T> t;
   t.lda = a.src_pixel;
@@ -43,17 +42,16 @@ void slide(const Slide<T>& a) {
   for (int64_t first = 0; first < a.channels; first += block) {
     const int64_t last = a.channels - first < block ? a.channels : first + block;
     for (int64_t r = 0; r < a.rows; ++r)
-      for (int64_t q = 0; q < a.pixels; q += step) {
-        T* dst = a.dst + r * a.dst_row + q * a.dst_pixel;
-        t.a = a.src + r * a.src_row + q * a.src_pixel;
-        t.rows = static_cast<int>(a.pixels - q < step ? a.pixels - q : step);
-        for (int64_t c = first; c < last; c += W) {
-          t.b = a.packed + c / W * panel;
-          t.c = dst + c;
-          t.cols = static_cast<int>(a.channels - c < W ? a.channels - c : W);
-          t.bias = a.bias ? a.bias + c : nullptr;
-          run_tile(t);
-        }
+      for (int64_t c = first; c < last; c += W) {
+        t.b = a.packed + c / W * panel;
+        t.cols = static_cast<int>(a.channels - c < W ? a.channels - c : W);
+        t.bias = a.bias ? a.bias + c : nullptr;
+        const int step = even_rows(a.pixels, most_rows<T>(t.cols));
+        t.a = a.src + r * a.src_row;
+        t.a_step = step * a.src_pixel;
+        t.c = a.dst + r * a.dst_row + c;
+        t.c_step = step * a.dst_pixel;
+        run_tiles(t, a.pixels, step);
       }
   }
 }
@@ -96,14 +94,22 @@ FNN_INLINE int64_t packed_size(int64_t depth, int64_t channels) {
   return depth * ((channels + kTileCols<T> - 1) / kTileCols<T>)*kTileCols<T>;
 }
 
-// The forward kernels of all groups: rows (ky, kx, c), columns o. A panel is packed in the
-// order in which PyTorch's layout has its weights, so that what one line of the cache holds
-// is used at once.
+// The forward kernels of all groups: rows (ky, kx, c), columns o. They are read in the order in
+// which they lie, ours (kx, ky, c, o) or PyTorch's (o, c, ky, kx), so that what one line of the
+// cache holds is used at once.
 template <class T>
 void pack_kernel(Stream& s, const T* w, const ConvShape& z, T* packed) {
   constexpr int W = kTileCols<T>;
   const int64_t cg = z.c / z.groups, og = z.o / z.groups, taps = z.kh * z.kw, depth = taps * cg;
   const int64_t panels = (og + W - 1) / W;
+  if (z.ws[0] == 1)
+    return parallel_for(s, z.groups * depth, 8192 / (og + 1) + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t g = i / depth, kx = i % depth / (z.kh * cg), ky = i / cg % z.kh, c = i % cg;
+        pack_row(w + g * og + c * z.ws[1] + ky * z.ws[2] + kx * z.ws[3], og, depth, (ky * z.kw + kx) * cg + c,
+                 packed + g * packed_size<T>(depth, og));
+      }
+    });
   parallel_for(s, z.groups * panels * cg, 8192 / (taps * W + 1) + 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t panel = i / cg, c = i % cg, o = panel % panels * W, n = og - o < W ? og - o : W;

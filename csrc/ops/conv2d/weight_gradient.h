@@ -50,33 +50,33 @@ class WeightGradient {
     const bool runs = z.groups == 1 && z.dilation_w == 1;
     const int64_t block_rows = runs ? z.kw * z.c : cg, taps = z.kh * z.kw;
     const int64_t blocks = runs ? z.kh : z.groups * taps;
-    const int step = even_rows(block_rows);
-    // Some rows of dz at a time, of which a panel stays in the first-level cache.
-    constexpr int64_t kPanel = (16 << 10) / static_cast<int64_t>(W * sizeof(T));
+    // Some rows of dz at a time, of which a panel and the windows stay in the first-level cache.
+    constexpr int64_t kPanel = (8 << 10) / static_cast<int64_t>(W * sizeof(T));
     const int64_t all = images * rows, some = !packs() ? all : z.ow < kPanel ? kPanel / z.ow : 1;
     for (int64_t begin = 0; begin < all; begin += some)
       for (int64_t block = 0; block < blocks; ++block) {
         const int64_t g = runs ? 0 : block / taps, ky = runs ? block : block % taps / z.kw,
                       kx = runs ? 0 : block % z.kw;
         const T* src = x + (ky * z.dilation_h * width() + kx * z.dilation_w) * z.c + g * cg;
-        for (int64_t p = 0; p < og; p += W)
-          for (int64_t r = 0; r < block_rows; r += step) {
-            Tile<T> t;
-            t.a = src + r;
-            t.lda = z.stride_w * z.c;
-            t.layout = ALayout::columns;
-            t.k = {offsets + begin, all - begin < some ? all - begin : some, z.ow};
-            t.b_padded = packs();
-            t.ldb = packs() ? W : z.o;
-            t.b = b + begin * z.ow * t.ldb + (packs() ? g * packed_size<T>(pixels, og) + p * pixels : g * og + p);
-            t.c = sum + (block * block_rows + r) * og + p;
-            t.ldc = og;
-            t.rows = static_cast<int>(block_rows - r < step ? block_rows - r : step);
-            t.cols = static_cast<int>(og - p < W ? og - p : W);
-            t.accumulate = accumulate || begin > 0;
-            t.bias = nullptr;
-            run_tile(t);
-          }
+        for (int64_t p = 0; p < og; p += W) {
+          const int cols = static_cast<int>(og - p < W ? og - p : W), step = even_rows(block_rows, most_rows<T>(cols));
+          Tile<T> t;
+          t.a = src;
+          t.lda = z.stride_w * z.c;
+          t.a_step = step;
+          t.layout = ALayout::columns;
+          t.k = {offsets + begin, all - begin < some ? all - begin : some, z.ow};
+          t.b_padded = packs();
+          t.ldb = packs() ? W : z.o;
+          t.b = b + begin * z.ow * t.ldb + (packs() ? g * packed_size<T>(pixels, og) + p * pixels : g * og + p);
+          t.c = sum + block * block_rows * og + p;
+          t.ldc = og;
+          t.c_step = step * og;
+          t.cols = cols;
+          t.accumulate = accumulate || begin > 0;
+          t.bias = nullptr;
+          run_tiles(t, block_rows, step);
+        }
       }
   }
 
