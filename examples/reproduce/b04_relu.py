@@ -12,7 +12,9 @@ from .recipe import Job, recipe
     "B3 with ReLU, eta 0.03 and L2 of lambda 0.1; 60 epochs",
     reported={"accuracy": "99.23"},
     metric="test accuracy at the best validation accuracy, %",
-    minutes=6,
+    minutes=5,
+    changes="Lambda is divided by the number of mini-batches, as in the book's program. Divided by "
+    "that of images, as in its formulas, it is a tenth of that: 99.13 on the mean of 3 seeds.",
 )
 def run(job: Job) -> dict[str, float]:
     parts = mnist(job)

@@ -13,6 +13,8 @@ from fastnn.train import Trainer
 from .common import Part, Parts, accuracy, mnist, train_long
 from .recipe import Job
 
+BATCH = 10
+
 
 def convnet(
     *,
@@ -66,13 +68,14 @@ def trained(
 ) -> Trainer:
     """Trained with mini-batches of 10; the weights are those of the best validation accuracy.
 
-    ``lmbda``: the cost has (lmbda / 2n) sum w^2 of the weights. ``name`` and options as in
-    `train_long`.
+    ``lmbda``: as in the book's program, which has (lmbda / 2m) sum w^2 of the weights in the cost,
+    m the number of mini-batches: ten times the decay of the book's formula. ``name`` and options
+    as in `train_long`.
     """
-    groups = optim.param_groups_weight_decay(model, lmbda / len(train[0]))
+    groups = optim.param_groups_weight_decay(model, lmbda * BATCH / len(train[0]))
     return train_long(
         *(job, model, optim.SGD(groups, lr=eta), train, parts.validation, job.pick(epochs, 1)),
-        batch_size=10,
+        batch_size=BATCH,
         max_steps=job.pick(None, 30),
         name=name,
         seed=job.seed,
