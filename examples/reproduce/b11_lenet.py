@@ -32,7 +32,7 @@ def lenet5(pool: Callable[[], nn.Module]) -> nn.Sequential:
     reported={"max": "", "L2": ""},
     metric="test accuracy at the best validation accuracy, %",
     minutes=3,
-    changes="the document names no training; ours is B4's without weight decay, for 20 epochs",
+    changes="The document names no training; ours is B4's without weight decay, for 20 epochs.",
 )
 def run(job: Job) -> dict[str, float]:
     parts = mnist(job)
