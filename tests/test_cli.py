@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -312,8 +313,10 @@ def test_cuda_that_fails_is_an_error_and_auto_falls_back_aloud(monkeypatch, caps
 def test_ctrl_c_leaves_a_usable_run(tmp_path):
     folder = tmp_path / "run"
     arguments = command("train", *SMALL, "--epochs", 100_000, "--out", folder)
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with process:
+    # Where the tests were started in the background, children would be born deaf to Ctrl-C.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(arguments, **pipes, preexec_fn=listen) as process:
         for line in process.stdout:
             if line.lstrip().startswith("epoch      3/"):
                 process.send_signal(signal.SIGINT)
