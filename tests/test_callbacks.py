@@ -125,6 +125,16 @@ def test_a_csv_line_a_row(tmp_path):
     assert [{k: float(v) for k, v in row.items()} for row in rows] == list(history)
 
 
+def test_files_that_a_killed_run_left_unfinished_go(tmp_path):
+    left = [tmp_path / f".{name}.0f1e.tmp" for name in ("log.csv", "last.safetensors", "other")]
+    for file in left:
+        file.touch()
+    make([callbacks.CSVLogger(tmp_path / "log.csv"), callbacks.Checkpoint(tmp_path)]).fit(
+        TRAIN, VAL, 1
+    )
+    assert [file.exists() for file in left] == [False, False, True]
+
+
 def test_tensorboard_curves(tmp_path):
     pytest.importorskip("tensorboardX")
     make([callbacks.TensorBoardLogger(tmp_path)]).fit(TRAIN, VAL, 2)

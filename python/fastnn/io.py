@@ -123,6 +123,12 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.close(folder)
 
 
+def discard_unfinished(folder: Path, pattern: str) -> None:
+    """Remove what `write_atomic` left of files of such names when its process was killed."""
+    for file in folder.glob(f".{pattern}.*.tmp"):
+        file.unlink(missing_ok=True)
+
+
 def _describe(module: nn.Module, seen: list[nn.Module]) -> dict[str, Any]:
     name = type(module).__name__
     if type(module) is nn.Sequential:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import json
 import math
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..._extras import need
-from ...io import write_atomic
+from ...io import discard_unfinished, write_atomic
 from ...nn._checks import integer
 from ..history import Row
 from .base import Callback
@@ -77,6 +78,7 @@ class CSVLogger(Callback):
         # Anew, for what a killed run has written beyond the checkpoint.
         self._columns = list(trainer.history[0]) if trainer.history else []
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        discard_unfinished(self.path.parent, glob.escape(self.path.name))
         lines = [self._columns, *map(self._cells, trainer.history)] if trainer.history else []
         write_atomic(self.path, "".join(map(_line, lines)).encode())
 

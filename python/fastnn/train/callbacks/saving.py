@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...io import discard_unfinished
 from ...nn._checks import integer
 from .. import checkpoint
 from ..history import Row
@@ -65,8 +66,7 @@ class Checkpoint(Callback):
             raise type(error)(
                 error.errno, f"[Checkpoint] cannot write to the folder {self.folder}: {reason}"
             ) from error
-        for left_by_a_killed_run in self.folder.glob(".*.safetensors.*.tmp"):
-            left_by_a_killed_run.unlink()
+        discard_unfinished(self.folder, "*.safetensors")
 
     def on_validation(self, trainer: Trainer, row: Row) -> None:
         if self._best is not None and self._best.improves(row):
