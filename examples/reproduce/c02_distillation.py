@@ -60,11 +60,11 @@ def run(job: Job) -> dict[str, float]:
     one_hot = np.eye(10, dtype=np.float32)[y]
 
     def fit(
-        model: nn.Module, loss_fn: Any, x: Any, targets: Any, epochs: int, augment: Any = None
+        model: nn.Module, loss_fn: Any, x: Any, targets: Any, epochs: int, distort: Any = None
     ) -> nn.Module:
         opt = optim.Adam(model.parameters(), lr=1e-3)
         schedule = optim.lr_scheduler.CosineAnnealingLR(opt, epochs)
-        trainer = Trainer(model, loss_fn, opt, scheduler=schedule, augment=augment)
+        trainer = Trainer(model, loss_fn, opt, scheduler=schedule, augment=distort)
         trainer.fit((x, targets), epochs=epochs, batch_size=100)
         return model
 
