@@ -86,6 +86,22 @@ def test_early_stopping_restores_the_best_weights(ending):
         assert trainer.stop_reason.startswith("no better val_loss than ")
 
 
+@pytest.mark.parametrize("latest", [False, True])
+def test_of_equal_values_the_first_or_the_latest(latest):
+    seen = []
+    trainer = make(
+        [
+            lambda trainer, row: seen.append(weights(trainer.model)),
+            callbacks.EarlyStopping("val_same", patience=2, latest=latest),
+        ],
+        metrics={"same": lambda outputs, y: 1.0},
+    )
+    trainer.fit(TRAIN, VAL, 5)
+    assert len(seen) == (5 if latest else 3)
+    assert same(weights(trainer.model), seen[-1 if latest else 0])
+    assert not same(seen[0], seen[-1])
+
+
 def test_early_stopping_by_gain():
     stop = callbacks.EarlyStopping("val_accuracy", patience=2, min_delta=2.0)
     history = make([stop]).fit(TRAIN, VAL, 9)

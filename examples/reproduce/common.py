@@ -93,13 +93,14 @@ def train_long(
     name: str = "",
     **options: Any,
 ) -> Trainer:
-    """Softmax and cross-entropy; the model is then that of the best validation accuracy.
+    """Softmax and cross-entropy; the model is then that of the best validation accuracy, of equal
+    ones the latest.
 
     A run that was cut off goes on from its latest epoch; `name` tells a recipe's networks apart.
     Options are the trainer's.
     """
     save = Checkpoint(job.folder / name)
-    best = EarlyStopping("val_accuracy", patience=epochs)
+    best = EarlyStopping("val_accuracy", patience=epochs, latest=True)
     trainer = Trainer(model, nn.CrossEntropyLoss(), opt, callbacks=[best, save], **options)
     start = time.perf_counter()
     trainer.fit(

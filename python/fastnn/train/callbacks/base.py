@@ -79,9 +79,14 @@ class Best:
     """Watches a column of the history: whether a row is the best of it so far."""
 
     def __init__(
-        self, user: str, monitor: str, min_delta: float = 0.0, mode: str | None = None
+        self,
+        user: str,
+        monitor: str,
+        min_delta: float = 0.0,
+        mode: str | None = None,
+        latest: bool = False,
     ) -> None:
-        self.user, self.monitor, self.min_delta = user, monitor, min_delta
+        self.user, self.monitor, self.min_delta, self.latest = user, monitor, min_delta, latest
         if mode not in (None, "min", "max"):
             raise ValueError(f"[{user}] mode must be min, max or None; got {mode!r}")
         rises = mode == "max" if mode else "loss" not in monitor
@@ -100,7 +105,9 @@ class Best:
         self.check(list(row))
         value = row[self.monitor]
         better = not math.isnan(value) and (
-            self.value is None or self.sign * (value - self.value) > self.min_delta
+            self.value is None
+            or self.sign * (value - self.value) > self.min_delta
+            or (self.latest and value == self.value)
         )
         if better:
             self.value = value

@@ -18,8 +18,9 @@ class EarlyStopping(Callback):
     """Ends training after `patience` validations in a row without a better `monitor`.
 
     Better is lower for a name with "loss" in it and higher for others, or as `mode`, "min" or
-    "max", says, by more than `min_delta`. However training ends, the model then has the best
-    weights, unless `restore_best` is False. Raises ValueError for a column that there isn't.
+    "max", says, by more than `min_delta`; with `latest` a value equal to the best so far counts as
+    better. However training ends, the model then has the best weights, unless `restore_best` is
+    False. Raises ValueError for a column that there isn't.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         mode: str | None = None,
         restore_best: bool = True,
+        *,
+        latest: bool = False,
     ) -> None:
         self.patience = integer("EarlyStopping", "patience", patience)
         number("EarlyStopping", "min_delta", min_delta, "[0, inf)")
-        self._best = Best("EarlyStopping", monitor, min_delta, mode)
+        self._best = Best("EarlyStopping", monitor, min_delta, mode, latest)
         self.restore_best = restore_best
         self.waited = 0
         self._weights: dict[str, Any] | None = None
