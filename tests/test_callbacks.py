@@ -11,6 +11,7 @@ import pytest
 from trainers import CLASSES, TRAIN, VAL, make, same, weights
 
 import fastnn as fn
+from fastnn import optim
 from fastnn.train import Callback, callbacks, checkpoint, lr_find
 
 WRONG = (VAL[0], (VAL[1] + 1) % CLASSES)  # what training makes worse
@@ -102,6 +103,34 @@ def test_of_equal_values_the_first_or_the_latest(latest):
     assert not same(seen[0], seen[-1])
 
 
+def test_a_callback_that_comes_to_another_trainer_begins_anew():
+    stop = callbacks.EarlyStopping(patience=2)
+    first, second = make([stop], lr=0.1), make([stop], seed=1)
+    first.fit(TRAIN, WRONG, 99)
+    ended = first.step
+    assert first.stop_reason is not None
+    second.fit(TRAIN, VAL, 3)
+    assert second.step == 6
+    assert not same(weights(first.model), weights(second.model))
+    first.fit(TRAIN, WRONG, 99)  # patience begins anew
+    assert first.step > ended
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_the_best_weights_are_of_what_was_validated(start):
+    """The model until the average follows it, then the average."""
+    stop = callbacks.EarlyStopping("val_same", patience=9)
+    trainer = make(
+        [stop],
+        metrics={"same": lambda outputs, y: 1.0},  # the first is the best
+        average=optim.swa_utils.AveragedModel,
+        average_from=start,
+    )
+    rows = trainer.fit(TRAIN, VAL, 4)
+    assert trainer.evaluate(VAL)["loss"] == rows[0]["val_loss"]
+    assert (trainer.trained is trainer.model) == (start == 2)
+
+
 def test_early_stopping_by_gain():
     stop = callbacks.EarlyStopping("val_accuracy", patience=2, min_delta=2.0)
     history = make([stop]).fit(TRAIN, VAL, 9)
@@ -127,10 +156,11 @@ def test_checkpoints_best_last_and_kept(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("best.safetensors", "last.safetensors"),
         *("step-00000003.safetensors", "step-00000006.safetensors"),
+        "step-00000008.safetensors",  # where training ended
     ]
     best = checkpoint.read(save.best_path)
     assert best["step"] == min(rows, key=lambda row: row["val_loss"])["step"]
-    assert checkpoint.read(save.path)["step"] == 6
+    assert checkpoint.read(save.path)["step"] == 8
 
 
 def test_a_csv_line_a_row(tmp_path):
@@ -141,14 +171,25 @@ def test_a_csv_line_a_row(tmp_path):
     assert [{k: float(v) for k, v in row.items()} for row in rows] == list(history)
 
 
+def test_the_lowest_of_any_metric_can_be_kept(tmp_path):
+    save = callbacks.Checkpoint(tmp_path, monitor="val_error", mode="min")
+    error = {"error": lambda outputs, y: float(np.abs(outputs).mean())}
+    rows = make([save], metrics=error).fit(TRAIN, VAL, 4)
+    best = min(rows, key=lambda row: row["val_error"])
+    assert checkpoint.read(save.best_path)["step"] == best["step"]
+    assert len({row["val_error"] for row in rows}) == 4
+
+
 def test_files_that_a_killed_run_left_unfinished_go(tmp_path):
-    left = [tmp_path / f".{name}.0f1e.tmp" for name in ("log.csv", "last.safetensors", "other")]
+    names = ("log.csv", "last.safetensors", "norms.json", "other")
+    left = [tmp_path / f".{name}.0f1e.tmp" for name in names]
     for file in left:
         file.touch()
-    make([callbacks.CSVLogger(tmp_path / "log.csv"), callbacks.Checkpoint(tmp_path)]).fit(
+    norms = callbacks.NormLogger(path=tmp_path / "norms.json")
+    make([callbacks.CSVLogger(tmp_path / "log.csv"), callbacks.Checkpoint(tmp_path), norms]).fit(
         TRAIN, VAL, 1
     )
-    assert [file.exists() for file in left] == [False, False, True]
+    assert [file.exists() for file in left] == [False, False, False, True]
 
 
 def test_tensorboard_curves(tmp_path):
@@ -186,8 +227,16 @@ def test_the_bar_is_drawn_on_a_terminal_only():
         stream = StringIO()
         stream.isatty = lambda terminal=terminal: terminal
         make([callbacks.ProgressBar(stream)]).fit(TRAIN, VAL, 2, batch_size=8)
-        drawn.append("0/7" in stream.getvalue())
-    assert drawn == [True, False]
+        drawn.append(stream.getvalue())
+    bar, nothing = drawn
+    assert "0/7" in bar
+    assert nothing == ""
+    lines = [line.split("\r")[-1] for line in bar.strip().split("\n")]
+    assert len(lines) == 2  # an epoch each, that stay
+    for number, line in enumerate(lines, start=1):
+        assert line.startswith(f"epoch {number}: 100%")
+        assert "7/7" in line
+        assert "val_accuracy=" in line
 
 
 def test_the_range_test_leaves_no_trace():
@@ -215,3 +264,5 @@ def test_a_range_that_is_none():
     ]:
         with pytest.raises(ValueError, match=rf"\[lr_find\] {message}"):
             lr_find(make(), TRAIN, **options)
+    with pytest.raises(ValueError, match=r"\[fit\] train inputs must be finite"):
+        lr_find(make(), (TRAIN[0] * np.nan, TRAIN[1]))

@@ -179,15 +179,20 @@ def test_a_checkpoint_of_something_else(saved, tmp_path):
     torn.write_bytes(saved.read_bytes()[:-100])
     newer = tmp_path / "newer.safetensors"
     newer.write_bytes(saved.read_bytes().replace(b"fastnn-checkpoint-1", b"fastnn-checkpoint-9"))
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(saved.read_bytes().replace(b'\\"model\\"', b'\\"model\\ ', 1))
     step_lr = {"scheduler": lambda o: lr_scheduler.StepLR(o, 1)}
     for path, options, fit, message in [
-        (saved, {"model": wide}, {}, r"of another model or run: (.|\n)*missing key"),
+        (saved, {"model": wide}, {}, r"expected model   \(0\): Linear\(.*8.*\); got   \(0\): .*9"),
         (saved, {"optimizer": optim.Adam}, {}, "expected optimizer SGD; got Adam"),
+        (saved, {"loss": nn.MSELoss()}, {}, r"expected loss CrossEntropyLoss\(.*; got MSELoss"),
+        (saved, {"average": moving_average}, {}, "expected average None; got AveragedModel"),
         (saved, step_lr, {}, "expected scheduler None; got StepLR"),
         (saved, {}, {"batch_size": 7}, "expected train with batch_size 8; got 7"),
         (other, {}, {}, "is no checkpoint; this version reads fastnn-checkpoint-1"),
         (torn, {}, {}, "corrupt or truncated"),
         (newer, {}, {}, "is fastnn-checkpoint-9; this version reads fastnn-checkpoint-1"),
+        (damaged, {}, {}, "corrupt or truncated"),
     ]:
         trainer = make(**{"optimizer": optim.SGD, **options})
         before, state = weights(trainer.model), fn.get_rng_state()
@@ -210,19 +215,57 @@ def test_a_full_disk_leaves_the_checkpoint_before(saved, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     trainer = make([callbacks.Checkpoint(saved.parent, every=7)], optimizer=optim.SGD)
-    with pytest.raises(OSError, match=r"\[checkpoint\] cannot write .*last.*: No space left"):
+    with pytest.raises(OSError, match=r"cannot write .*last.*: No space left"):
         trainer.fit(TRAIN, VAL, **FIT, resume=saved)
     assert saved.read_bytes() == before
     assert not list(saved.parent.glob(".*.tmp"))
 
 
+def test_a_refused_checkpoint_changes_nothing(tmp_path):
+    def one_cycle(steps):
+        return lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=steps)
+
+    save, stop = callbacks.Checkpoint(tmp_path), callbacks.EarlyStopping("val_accuracy")
+    make([save, stop], scheduler=one_cycle(6)).fit(TRAIN, VAL, 3, max_steps=2)
+    watching = callbacks.EarlyStopping("val_accuracy")
+    longer = make([watching], scheduler=one_cycle(8))
+    before, state = weights(longer.model), fn.get_rng_state()
+    with pytest.raises(ValueError, match=r"OneCycleLR is shorter than training: 6 steps of 8"):
+        longer.fit(TRAIN, VAL, 4, resume=save.path)
+    assert same(weights(longer.model), before)
+    assert (fn.get_rng_state(), longer.step, watching.best) == (state, 0, None)
+    assert longer.fit(TRAIN, VAL, 4)[-1]["step"] == 8
+    other = make([callbacks.EarlyStopping("val_loss")], scheduler=one_cycle(6))
+    with pytest.raises(ValueError, match=r"EarlyStopping with monitor 'val_accuracy'; got 'val_l"):
+        other.fit(TRAIN, VAL, 3, resume=save.path)
+
+
+def test_what_stops_within_an_epoch_is_saved(tmp_path):
+    save = callbacks.Checkpoint(tmp_path)
+    limited = make([callbacks.TimeLimit(1e-9), save])
+    for steps in (1, 2, 3):  # each call has its own time
+        resume = save.path if save.path.exists() else None
+        limited.fit(TRAIN, VAL, 1, batch_size=8, resume=resume)
+        assert checkpoint.read(save.path)["step"] == steps
+    whole, rest = make([save]), make([save])
+    rest.fit(TRAIN, VAL, 1, batch_size=8, resume=save.path)
+    whole.fit(TRAIN, VAL, 1, batch_size=8)
+    assert same(weights(rest.model), weights(whole.model))
+
+
 def test_a_folder_that_cannot_be_written_to_is_found_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file" / "run", Path("/proc/run")):
-        trainer = make([callbacks.Checkpoint(folder)])
-        with pytest.raises(OSError, match=rf"\[Checkpoint\] cannot write to the folder {folder}"):
-            trainer.fit(TRAIN, VAL)
-        assert trainer.step == 0
+        for callback in (
+            callbacks.Checkpoint(folder),
+            callbacks.CSVLogger(folder / "log"),
+            callbacks.NormLogger(path=folder / "norms"),
+        ):
+            trainer = make([callback])
+            name = type(callback).__name__
+            with pytest.raises(OSError, match=rf"\[{name}\] cannot write to the folder {folder}"):
+                trainer.fit(TRAIN, VAL)
+            assert trainer.step == 0
 
 
 def test_states_of_any_kind_survive_the_file(tmp_path):

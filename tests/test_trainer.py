@@ -201,10 +201,7 @@ def test_a_schedule_looks_at_validation_alone_where_training_counts_no_accuracy(
 def test_fit_goes_on_where_it_ended():
     twice, once = make(), make()
     twice.fit(TRAIN, VAL, 2)
-    # A loader of arrays starts anew, a loader of the caller's goes on.
-    loader = DataLoader(TRAIN, 32, shuffle=True, seed=0)
-    loader.epoch = 2
-    history = twice.fit(loader, VAL, 1)
+    history = twice.fit(TRAIN, VAL, 1)
     once.fit(TRAIN, VAL, 3)
     assert history["epoch"] == [1, 2, 3]
     assert same(weights(twice.model), weights(once.model))
@@ -263,6 +260,26 @@ def test_a_loss_that_is_not_finite_names_epoch_batch_and_layer(batch):
     sound.fit(TRAIN, VAL, 3, batch_size=8, max_steps=6 + batch)
     assert not same(weights(trainer.model), weights(sound.model))
     assert not all(np.isnan(w).any() for w in weights(trainer.model).values())
+
+
+class Spoilt(Squares):
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return (x * np.float32(math.nan), y) if index == 20 else (x, y)
+
+
+class Overflowing(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) * 1e38 * 1e38
+
+
+def test_data_and_operations_may_be_what_is_not_finite():
+    with pytest.raises(NonFiniteLossError, match="batch 2, first in the inputs; the model is as"):
+        make().fit(DataLoader(Spoilt(), 8), None, 1)
+    overflowing = make(model=lambda: Overflowing(nn.Linear(6, CLASSES)))
+    overflowing.augment = None
+    with pytest.raises(NonFiniteLossError, match="the model's own operations"):
+        overflowing.fit(TRAIN, None, 1)
 
 
 def test_a_loss_may_itself_be_what_is_not_finite():
@@ -327,6 +344,57 @@ def test_data_that_cannot_be_trained_on(train, validation, message):
     assert trainer.history == []
 
 
+def test_data_without_a_batch_or_of_wrong_parts():
+    for train, message in [
+        (DataLoader(TRAIN, 64, drop_last=True), "train has no whole batch: 50 examples, batch_si"),
+        (DataLoader((*TRAIN, TRAIN[1]), 8), "train must be inputs and targets; got 3 arrays"),
+    ]:
+        with pytest.raises(ValueError, match=rf"\[fit\] {message}"):
+            make().fit(train, VAL, 1)
+    with pytest.raises(ValueError, match=r"\[fit\] a set to validate on cannot be named 'train'"):
+        make().fit(TRAIN, {"train": VAL}, 1)
+
+
+def test_labels_that_the_loss_ignores_do_not_count():
+    labels = TRAIN[1].copy()
+    labels[::4] = -100
+    history = make().fit((TRAIN[0], labels), (VAL[0], VAL[1]), 2)
+    assert math.isfinite(history[-1]["loss"])
+    with pytest.raises(ValueError, match=r"train labels must be in 0\.\.2; .* first is -100"):
+        make(loss=nn.CrossEntropyLoss(ignore_index=-7)).fit((TRAIN[0], labels), VAL, 1)
+
+
+def test_the_first_validation_set_is_what_counts():
+    plateau = {"scheduler": lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0, factor=0.5)}
+    named, usual = make(lr=0.03, **plateau), make(lr=0.03, **plateau)
+    wrong = (TRAIN[0], (TRAIN[1] + 1) % CLASSES)
+    named.fit(TRAIN, {"held out": wrong, "more": TRAIN}, 5)
+    usual.fit(TRAIN, wrong, 5)
+    assert named.history["lr"] == usual.history["lr"]
+    assert named.history["lr"][-1] < 0.03
+    assert named.history.best["epoch"] == usual.history.best["epoch"]
+
+
+def test_numbers_of_numpy_are_saved(tmp_path):
+    save = fn.train.callbacks.Checkpoint(tmp_path)
+    trainer = make([save], lr=np.float32(0.01))
+    trainer.optimizer.param_groups[0]["lr"] = np.float32(0.02)
+    trainer.fit(TRAIN, VAL, 1).to_json()
+    assert fn.train.checkpoint.read(save.path)["optimizer"]["param_groups"][0]["lr"] > 0.0199
+
+
+def test_a_plain_average_of_statistics_is_recorded():
+    def run(compiled):
+        fn.manual_seed(0)
+        norm = nn.BatchNorm1d(6, momentum=None)
+        step = fn.compile(norm) if compiled else norm
+        for i in range(4):
+            step(place(TRAIN[0][10 * i : 10 * i + 10]))
+        return weights(norm)
+
+    assert same(run(True), run(False))
+
+
 def test_classes_may_differ_where_that_is_said():
     make().fit((TRAIN[0][::3], TRAIN[1][::3]), VAL, 1, check_classes=False)
 
@@ -342,8 +410,19 @@ def test_inputs_that_the_model_does_not_take_are_found_before_training():
         (lambda o: lr_scheduler.CosineAnnealingLR(o, 5), None, "longer .*: 5 epochs of 3"),
         (lambda o: lr_scheduler.OneCycleLR(o, 0.1, 99), None, "longer .*: 99 steps of 6"),
         (lambda o: lr_scheduler.OneCycleLR(o, 0.1, 3), None, "shorter .*: 3 steps of 6"),
-        (lambda o: lr_scheduler.MultiStepLR(o, [1, 9]), None, "longer .*: 9 epochs of 3"),
+        (lambda o: lr_scheduler.MultiStepLR(o, [1, 9]), None, "longer .*: 10 epochs of 3"),
         (lambda o: lr_scheduler.LinearLR(o, total_iters=50), "step", "longer .*: 50 steps of 6"),
+        (lambda o: lr_scheduler.MultiStepLR(o, [3]), None, "longer .*: 4 epochs of 3"),
+        (lambda o: lr_scheduler.CyclicLR(o, 0.1, 1, 9), None, "longer .*: 18 steps of 6"),
+        (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 4), None, "longer .*: 4 epochs"),
+        (lambda o: swa_utils.SWALR(o, 0.1, anneal_epochs=5), None, "longer .*: 5 epochs of 3"),
+        (
+            lambda o: lr_scheduler.SequentialLR(
+                o, [lr_scheduler.LinearLR(o), lr_scheduler.CosineAnnealingLR(o, 9)], [1]
+            ),
+            None,
+            "longer .*: 10 epochs of 3",
+        ),
     ],
 )
 def test_schedules_that_do_not_fit_training(scheduler, interval, message):
@@ -361,6 +440,17 @@ def test_arguments_that_are_none():
     for error, message, make_it in [
         (TypeError, "model must be a Module; got int", lambda: Trainer(3, loss, opt)),
         (TypeError, "optimizer must be a Optimizer; got", lambda: Trainer(net, loss, None)),
+        (TypeError, "loss must be a function; got 'mse'", lambda: Trainer(net, "mse", opt)),
+        (TypeError, "augment must be a fun", lambda: Trainer(net, loss, opt, augment="no")),
+        (TypeError, r"metrics\['f1'\] must", lambda: Trainer(net, loss, opt, metrics={"f1": 1})),
+        (
+            ValueError,
+            "the metric 'loss' is",
+            lambda: Trainer(net, loss, opt, metrics={"loss": loss}),
+        ),
+        (ValueError, "optimizer must be of", lambda: Trainer(network(), loss, opt)),
+        (ValueError, "seed must be at least 0", lambda: Trainer(net, loss, opt, seed=-1)),
+        (ValueError, "average_from must be", lambda: Trainer(net, loss, opt, average_from=-1)),
         (TypeError, "callbacks must be", lambda: Trainer(net, loss, opt, callbacks=[3])),
         (ValueError, "precision must be one of", lambda: Trainer(net, loss, opt, precision="x")),
         (TypeError, "scheduler must be one", lambda: Trainer(net, loss, opt, scheduler=3)),

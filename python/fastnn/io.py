@@ -6,10 +6,12 @@ A model is a folder of two files, ``model.safetensors`` (every tensor of the sta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,23 +106,50 @@ def load_meta(path: PathLike) -> dict[str, Any]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace the file ``path`` by ``data``, in one step that has happened or has not."""
+    """Replace the file ``path`` by ``data``, in one step that has happened or has not.
+
+    Raises OSError that names the file.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:  # Ctrl-C too
-        temporary.unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # the new name is on the disk only when its folder is
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    with errors_of_writing(path):
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:  # Ctrl-C too
+            temporary.unlink(missing_ok=True)
+            raise
+        if hasattr(os, "O_DIRECTORY"):  # the new name is on the disk only when its folder is
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+@contextlib.contextmanager
+def errors_of_writing(path: Path) -> Iterator[None]:
+    """An OSError within names the file; those of a full disk do not by themselves."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise type(error)(error.errno, f"cannot write {path}: {reason}") from error
+
+
+def check_folder(user: str, folder: Path) -> None:
+    """Make the folder if it isn't there. Raises OSError where no file can be made in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise type(error)(
+            error.errno, f"[{user}] cannot write to the folder {folder}: {reason}"
+        ) from error
 
 
 def discard_unfinished(folder: Path, pattern: str) -> None:

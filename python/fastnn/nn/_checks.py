@@ -41,7 +41,10 @@ def int_or_pair(layer: str, name: str, value: Any, low: int = 1) -> int | tuple[
 
 
 def number(layer: str, name: str, value: Any, interval: str) -> Any:
-    """`value`, which must be a number in `interval`: "[0, 1)" holds 0 and not 1."""
+    """`value`, which must be a number in `interval`: "[0, 1)" holds 0 and not 1.
+
+    NumPy's numbers come back as Python's.
+    """
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"[{layer}] {name} must be a number; got {value!r}")
     low, high = map(float, interval[1:-1].split(","))
@@ -49,7 +52,7 @@ def number(layer: str, name: str, value: Any, interval: str) -> Any:
     at_an_end = (value == low and interval[0] == "[") or (value == high and interval[-1] == "]")
     if not (inside or at_an_end):
         raise ValueError(f"[{layer}] {name} must be in {interval}; got {value}")
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def one_of(layer: str, name: str, value: Any, choices: Sequence[str]) -> str:

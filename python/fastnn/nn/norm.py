@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._C import Tensor, int64, ones, zeros
+from .._C import Tensor, int64, ones, zeros, zeros_like
 from . import functional as F
 from . import init
 from ._checks import cast_like, integer, number
@@ -77,14 +77,17 @@ class _BatchNorm(Module):
                 f"[{type(self).__name__}] expected input {self._layout}; got {tuple(input.shape)}"
             )
         training = self.training or mean is None
-        momentum = self.momentum
-        if momentum is None:  # the plain average of all batches so far
-            momentum = 1.0 / (count.item() + 1) if training and count is not None else 0.0
-        output = F.batch_norm(
-            input, mean, self.running_var, weight, self.bias, training, momentum, self.eps
-        )
+        running = mean, self.running_var
+        # Without a momentum the plain average of all batches, of which each is 1 / count.
+        averages = self.momentum is None and training and count is not None
+        batch = tuple(zeros_like(r) for r in running) if averages else running
+        momentum = 1.0 if averages else self.momentum or 0.0
+        output = F.batch_norm(input, *batch, weight, self.bias, training, momentum, self.eps)
         if training and count is not None:  # last, so that a refused input changes nothing
             count.add_(1)
+            for r, b in zip(running, batch, strict=True):
+                if averages and r is not None:
+                    r.add_((b - r) / count.to(r.dtype))
         return output
 
     def extra_repr(self) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import Tensor, tensor
 from .._extras import need
 from ..io import _pack, write_atomic
@@ -26,12 +28,7 @@ def write(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
     """
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_without_tensors(state, "", tensors))
-    data = _pack(tensors, {"format": FORMAT, "state": text})
-    try:
-        write_atomic(Path(path), data)
-    except OSError as error:
-        reason = error.strerror or error
-        raise type(error)(error.errno, f"[checkpoint] cannot write {path}: {reason}") from error
+    write_atomic(Path(path), _pack(tensors, {"format": FORMAT, "state": text}))
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -47,12 +44,13 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         with library.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        found = metadata.get("format", "no checkpoint")
+        text = json.loads(metadata["state"]) if found == FORMAT else {}
+        state: dict[str, Any] = _with_tensors(text, arrays)
     except Exception as error:  # the format's own error class, OSError, KeyError, ...
         raise ValueError(f"[checkpoint] {path} is corrupt or truncated: {error}") from None
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "no checkpoint")
+    if found != FORMAT:
         raise ValueError(f"[checkpoint] {path} is {found}; this version reads {FORMAT}")
-    state: dict[str, Any] = _with_tensors(json.loads(metadata["state"]), arrays)
     return state
 
 
@@ -62,7 +60,7 @@ def copied(state: Any) -> Any:
         return state.detach().clone()
     if isinstance(state, Mapping):
         return {key: copied(value) for key, value in state.items()}
-    return [copied(value) for value in state] if isinstance(state, (list, tuple)) else state
+    return type(state)(map(copied, state)) if type(state) in (list, tuple) else state
 
 
 def _without_tensors(state: Any, name: str, tensors: dict[str, Tensor]) -> Any:
@@ -76,7 +74,7 @@ def _without_tensors(state: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         }
     if isinstance(state, (list, tuple)):
         return [_without_tensors(value, f"{name}.{i}", tensors) for i, value in enumerate(state)]
-    return state
+    return state.item() if isinstance(state, np.generic) else state
 
 
 def _with_tensors(state: Any, arrays: dict[str, Any]) -> Any:

@@ -52,6 +52,11 @@ class Feed:
 
     def __init__(self, loader: DataLoader, device: str) -> None:
         self.loader, self.device = loader, device
+        if len(loader) == 0:
+            raise ValueError(
+                f"[fit] train has no whole batch: {len(loader.dataset)} examples, batch_size "
+                f"{loader.batch_size}, drop_last"
+            )
         self.arrays: Arrays | None = None
         self._resident: tuple[Tensor, Tensor] | None = None
         if type(loader.dataset) is TensorDataset:
@@ -90,10 +95,10 @@ class Feed:
             )
         total, correct, done = 0.0, 0, 0
         counts = False
-        for number, (x, y) in enumerate(loader.batches(first, steps), start=first):
+        for number, batch in enumerate(loader.batches(first, steps), start=first):
             if before is not None:
                 before(number)
-            x, y = x.to(self.device), y.to(self.device)
+            x, y = self._pair(batch)
             loss, output = step(x, y)
             value = loss.item()
             total += value * len(y)
@@ -108,7 +113,12 @@ class Feed:
 
     def batch(self, number: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of one batch of this epoch, on the device."""
-        ((x, y),) = self.loader.batches(number, 1)
+        return self._pair(next(self.loader.batches(number, 1)))
+
+    def _pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        if len(batch) != 2:
+            raise ValueError(f"[fit] train must be inputs and targets; got {len(batch)} arrays")
+        x, y = batch
         return x.to(self.device), y.to(self.device)
 
     def state_dict(self) -> dict[str, Any]:
@@ -123,19 +133,22 @@ class Feed:
             "epoch": loader.epoch,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on in that order. Raises ValueError where the data are others."""
+    def check(self, state: Mapping[str, Any]) -> None:
+        """Raises ValueError where a state is of other data."""
         own = self.state_dict()
         for key in ("examples", "batch_size", "shuffle", "drop_last"):
             if state[key] != own[key]:
                 raise ValueError(f"[fit] expected train with {key} {state[key]}; got {own[key]}")
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on in that order."""
         self.loader.seed, self.loader.epoch = state["seed"], state["epoch"]
 
 
 def as_loader(
-    train: DataLoader | Sequence[ArrayLike], batch_size: int, seed: int | None
+    train: DataLoader | Sequence[ArrayLike], batch_size: int, seed: int | None, epoch: int = 0
 ) -> DataLoader:
-    """A loader as it is, and of arrays (x, y) one that shuffles."""
+    """A loader as it is, and of arrays (x, y) one that shuffles as an epoch of that number."""
     if isinstance(train, DataLoader):
         return train
     if not isinstance(train, (tuple, list)) or len(train) != 2:
@@ -143,7 +156,9 @@ def as_loader(
             f"[fit] train must be a DataLoader or a pair of arrays (x, y); "
             f"got {type(train).__name__}"
         )
-    return DataLoader(as_arrays("fit", "train", train), batch_size, shuffle=True, seed=seed)
+    loader = DataLoader(as_arrays("fit", "train", train), batch_size, shuffle=True, seed=seed)
+    loader.epoch = epoch
+    return loader
 
 
 def as_sets(validation: Any) -> dict[str, Arrays]:
@@ -151,6 +166,8 @@ def as_sets(validation: Any) -> dict[str, Arrays]:
     if validation is None:
         return {}
     named = validation if isinstance(validation, Mapping) else {"val": validation}
+    if "train" in named:
+        raise ValueError("[fit] a set to validate on cannot be named 'train'")
     return {str(name): as_arrays("fit", str(name), part) for name, part in named.items()}
 
 
@@ -185,21 +202,25 @@ def check_finite(name: str, part: Arrays) -> None:
                 )
 
 
-def check_labels(parts: Mapping[str, NDArray[Any]], classes: int, same: bool) -> None:
+def check_labels(
+    parts: Mapping[str, NDArray[Any]], classes: int, same: bool, ignored: int | None = None
+) -> None:
     """Raises ValueError for labels (N) out of 0..classes - 1, and for classes only some parts have.
 
+    Examples with the label `ignored` do not count.
     A network cannot learn a class that it never sees, nor be measured on one that is not there:
     these are errors where the parts are to have the `same` classes.
     """
     present: dict[str, set[int]] = {}
     for name, y in parts.items():
-        wrong = np.flatnonzero((y < 0) | (y >= classes))
+        counts = y != ignored if ignored is not None else np.ones(len(y), bool)
+        wrong = np.flatnonzero(counts & ((y < 0) | (y >= classes)))
         if len(wrong):
             raise ValueError(
                 f"[fit] {name} labels must be in 0..{classes - 1}; {len(wrong)} of {len(y)} are "
                 f"not, the first is {y[wrong[0]]} of example {wrong[0]}"
             )
-        present[name] = set(np.unique(y).tolist())
+        present[name] = set(np.unique(y[counts]).tolist())
     if not same:
         return
     everything = set().union(*present.values())

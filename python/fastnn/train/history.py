@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, overload
 
 Row = dict[str, float]
@@ -42,16 +42,18 @@ class History(list[Row]):
     def best(self) -> Row:
         """The row of the highest validation accuracy, of equals the one of the lowest loss.
 
-        Where there is no accuracy the loss decides, and that of training where nothing was
-        validated. Raises ValueError for an empty history.
+        Of several validation sets it is the first that counts. Where there is no accuracy the loss
+        decides, and that of training where nothing was validated. Raises ValueError for an empty
+        history.
         """
         if not self:
             raise ValueError("[History] there is no best row before the first epoch has ended")
         worst = math.inf
 
         def badness(row: Row) -> tuple[float, float]:
-            loss = row.get("val_loss", row["loss"])
-            return -row.get("val_accuracy", 0.0), worst if math.isnan(loss) else loss
+            loss, accuracy = row[watched(row, "loss") or "loss"], watched(row, "accuracy")
+            seen = 0.0 if accuracy in (None, "accuracy") else row[accuracy]
+            return -seen, worst if math.isnan(loss) else loss
 
         return min(self, key=badness)
 
@@ -73,6 +75,12 @@ class History(list[Row]):
         from .. import plotting
 
         return plotting.curves(self, path, **options)
+
+
+def watched(row: Mapping[str, float], what: str) -> str | None:
+    """The column of "loss" or "accuracy" of the first validation set, or of training."""
+    columns = [name for name in row if name.endswith(f"_{what}")]
+    return columns[0] if columns else what if what in row else None
 
 
 def _numbers(rows: Iterable[dict[str, Any]]) -> list[Row]:

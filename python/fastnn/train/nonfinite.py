@@ -7,6 +7,8 @@ from typing import Any
 
 from .. import Tensor, nn, no_grad
 
+DATA = ("the inputs", "the targets")
+
 
 class NonFiniteLossError(ValueError):
     """The loss is NaN or infinite, in `epoch` (from 1) and `batch` (from 0), first in `layer`."""
@@ -16,14 +18,18 @@ class NonFiniteLossError(ValueError):
         super().__init__(
             f"[fit] the loss is {loss} in epoch {epoch}, batch {batch}"
             + (f", first in {layer}" if layer else "")
-            + f": try a learning rate below {rate:g} or clip_norm; the model is as before it"
+            + ("" if layer in DATA else f": try a learning rate below {rate:g} or clip_norm")
+            + "; the model is as before it"
         )
 
 
 def culprit(
     model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor
 ) -> str:
-    """The first layer whose outputs are not finite, or else what comes after the layers."""
+    """The first of data, layers and what comes after them that is not finite."""
+    for name, part in zip(DATA, (x, y), strict=True):
+        if not _is_finite(part):
+            return name
     found: list[str] = []
 
     def watched(name: str, layer: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,12 +47,15 @@ def culprit(
             for name, layer in leaves:
                 # Not as an attribute, which would end recorded steps.
                 layer.__dict__["forward"] = watched(name, layer, layer.forward)
-            value = loss(model(x), y)
+            outputs = model(x)
+            value = loss(outputs, y)
         finally:
             for _, layer in leaves:
                 layer.__dict__.pop("forward", None)
     if found:
         return found[0]
+    if not _is_finite(outputs):
+        return "the model's own operations, after its layers"
     return "the penalty or the update" if _is_finite(value) else "the loss"
 
 

@@ -48,7 +48,8 @@ def lr_find(
     Model, optimizer, schedule, random generator and order of the data are afterwards exactly as
     before. Smith, "Cyclical learning rates for training neural networks", 2017.
 
-    Raises ValueError for rates that do not rise, and where the loss diverges at once.
+    Raises ValueError for rates that do not rise, arrays that `Trainer.fit` would refuse, and where
+    the loss diverges at once.
     """
     integer("lr_find", "steps", steps, 3)
     number("lr_find", "start", start, "(0, inf)")
@@ -56,6 +57,7 @@ def lr_find(
     number("lr_find", "diverged", diverged, "(1, inf]")
     rates = np.geomspace(start, end, steps).tolist()
     feed = Feed(as_loader(train, batch_size, trainer.seed), trainer.device)
+    trainer.check(feed, {}, check_classes=False)
     width = max(3, steps // 20 * 2 + 1)
     losses: list[float] = []
     lowest = math.inf

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..nn._checks import one_of
 from ..optim import Optimizer, lr_scheduler
+from .history import watched
 
 
 class Schedule:
@@ -41,11 +42,10 @@ class Schedule:
         """Tells how the epoch went."""
         if not self.waits:
             return
-        name = "loss" if self.scheduler.mode == "min" else "accuracy"
-        columns = [column for column in (f"val_{name}", name) if column in row]
-        if not columns:
+        column = watched(row, "loss" if self.scheduler.mode == "min" else "accuracy")
+        if column is None:
             raise ValueError(f"[fit] {self} with mode 'max' needs an accuracy to look at")
-        self.scheduler.step(row[columns[0]])
+        self.scheduler.step(row[column])
 
     @property
     def finished(self) -> bool:
@@ -80,9 +80,14 @@ class Schedule:
 
 
 def _length(scheduler: Any) -> int | None:
-    """The steps after which nothing more is planned, of schedules that have an end."""
-    for name in ("total_steps", "T_max", "total_iters"):
+    """The steps after which nothing more is planned, or a cycle is over, of those that have one."""
+    if isinstance(scheduler, lr_scheduler.SequentialLR):
+        return int(scheduler.milestones[-1]) + (_length(scheduler._schedulers[-1]) or 0)
+    if isinstance(scheduler, lr_scheduler.MultiStepLR):
+        return max(scheduler.milestones, default=-1) + 1
+    if isinstance(scheduler, lr_scheduler.CyclicLR):
+        return scheduler.up + scheduler.down
+    for name in ("total_steps", "T_max", "T_0", "total_iters", "anneal_epochs"):
         if hasattr(scheduler, name):
             return int(getattr(scheduler, name))
-    milestones = getattr(scheduler, "milestones", None)
-    return max(milestones) if milestones else None
+    return None

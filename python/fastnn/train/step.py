@@ -82,7 +82,8 @@ class TrainingStep:
         """What trains within leaves everything as before."""
         before = copied(self.state_dict())
         try:
-            yield
+            with self.aside():  # for buffers that are not in a state
+                yield
         finally:
             self.load_state_dict(before)
 

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -87,6 +88,20 @@ class Trainer:
             if not isinstance(value, kind):
                 wanted, got = kind.__name__, type(value).__name__
                 raise TypeError(f"[Trainer] {name} must be a {wanted}; got {got}")
+        functions = {"loss": loss, **{f"metrics[{k!r}]": f for k, f in (metrics or {}).items()}}
+        optional = {"augment": augment, "penalty": penalty, "constraint": constraint}
+        for name, f in {**functions, **{k: f for k, f in optional.items() if f}}.items():
+            if not callable(f):
+                raise TypeError(f"[Trainer] {name} must be a function; got {f!r}")
+        if taken := {"loss", "accuracy"} & set(metrics or ()):
+            raise ValueError(f"[Trainer] the metric {taken.pop()!r} is there without asking")
+        parameters = {id(p) for p in model.parameters()}
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        if not any(id(p) in parameters for p in trained):
+            raise ValueError("[Trainer] optimizer must be of the model's parameters; it has none")
+        integer("Trainer", "average_from", average_from, 0)
+        if seed is not None:
+            integer("Trainer", "seed", seed, 0)
         if precision is not None:
             one_of("Trainer", "precision", precision, ("highest", "high", "medium"))
         self.model, self.loss, self.optimizer = model, loss, optimizer
@@ -117,6 +132,7 @@ class Trainer:
         self._since = Means()
         self._stop_reason: str | None = None
         self._whole = True  # no step was cut off
+        self.resumed = False  # the latest fit() went on from a checkpoint
 
     # --- training -------------------------------------------------------------------------------
 
@@ -136,18 +152,19 @@ class Trainer:
 
         ``train`` is a `DataLoader`, or arrays (x, y) that are shuffled into batches of
         ``batch_size``. ``validation`` is (x, y), named "val" in the history, or {name: (x, y)}. It
-        is looked at after each epoch, and after every ``validate_every`` steps. ``max_steps`` ends
-        training after so many steps in all, as `stop` does.
+        is looked at after each epoch, and after every ``validate_every`` steps; of several sets
+        the first is what schedules and `History.best` look at. ``max_steps`` ends training after so
+        many steps in all, as `stop` does: an epoch that is cut short has no row in the history.
 
         ``resume`` is a file of `callbacks.Checkpoint` or a `state_dict()`: the call that it was
         made in goes on, of a trainer made alike, with the same arguments, to the weights it would
         have come to without a stop, bit for bit (but where one kernel trains whole epochs on a GPU,
         see `CompiledStep.run_epoch`).
 
-        Data are checked before any work. Raises TypeError and ValueError for what cannot be trained
-        on: lengths that differ, NaN, labels that the model has no output for, a class that a part
-        lacks (unless ``check_classes=False``), a schedule longer than training, a checkpoint of
-        another model, optimizer or version. Raises `NonFiniteLossError`, a ValueError, where the
+        Arrays are checked before any work. Raises TypeError and ValueError for what cannot be
+        trained on: lengths that differ, NaN, labels that the model has no output for, a class that
+        a part lacks (unless ``check_classes=False``), a schedule longer than training, a checkpoint
+        of another model, optimizer or version. Raises `NonFiniteLossError`, a ValueError, where the
         loss is no longer finite: it names epoch, batch and layer, and the model is as it was before
         that batch. However training ends, Ctrl-C included, `on_fit_end` of the callbacks is called.
         """
@@ -158,18 +175,17 @@ class Trainer:
         sets = as_sets(validation)
         if self.seed is not None and self.step == 0 and resume is None:
             manual_seed(self.seed)
-        self._feed = feed = Feed(as_loader(train, batch_size, self.seed), self.device)
-        self._check(feed, sets, check_classes)
+        self._feed = feed = Feed(as_loader(train, batch_size, self.seed, self.epoch), self.device)
+        self.check(feed, sets, check_classes)
         measures = ("loss", "accuracy", *self.metrics)
         self.columns = ["loss", "accuracy", "lr", *(f"{s}_{m}" for s in sets for m in measures)]
+        self.resumed = resume is not None
         if resume is None:
+            self._check_length(epochs, 0)
             self._fit_from, self._at, self._since = self.epoch, 0, Means()
         else:
-            self._resume(resume)
+            self._resume(resume, epochs)
         last = self._fit_from + epochs
-        if self.schedule is not None:
-            left = last - self.epoch
-            self.schedule.check_length(left * len(feed) - self._at, left - (self._at > 0))
 
         self._stop_reason = None
         snapshot: Any = None
@@ -187,6 +203,8 @@ class Trainer:
                 for callback in self.callbacks:
                     if callback.every and self.step % callback.every == 0:
                         callback.on_step(self)
+            for callback in self.callbacks:
+                callback.on_stop(self)
         return self.history
 
     def stop(self, reason: str) -> None:
@@ -197,6 +215,11 @@ class Trainer:
     def stop_reason(self) -> str | None:
         """Why the latest `fit` ended before its last epoch, or None."""
         return self._stop_reason
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was trained yet, of a run that is resumed either."""
+        return self.step == 0 and not self.resumed
 
     @property
     def seconds(self) -> float:
@@ -221,7 +244,8 @@ class Trainer:
             self.stop(f"max_steps {max_steps} reached")
         return self._stop_reason is not None
 
-    def _check(self, feed: Feed, sets: Mapping[str, Arrays], check_classes: bool) -> None:
+    def check(self, feed: Feed, sets: Mapping[str, Arrays], check_classes: bool) -> None:
+        """Raises ValueError for arrays that the model cannot be trained or validated on."""
         parts = dict(sets) if feed.arrays is None else {"train": feed.arrays, **sets}
         for name, part in parts.items():
             check_finite(name, part)
@@ -230,7 +254,14 @@ class Trainer:
             x, y = next(iter(parts.values()))
             outputs = predict(self.model, x[:1], self.device)  # the model takes such inputs
             if are_classes(outputs, y):
-                check_labels(labels, outputs.shape[1], check_classes)
+                ignored = getattr(self.loss, "ignore_index", None)
+                check_labels(labels, outputs.shape[1], check_classes, ignored)
+
+    def _check_length(self, epochs: int, at: int) -> None:
+        """Raises ValueError where the schedule does not fit these epochs, `at` batches of which
+        are done."""
+        if self.schedule is not None:
+            self.schedule.check_length(epochs * self.steps_per_epoch - at, epochs - (at > 0))
 
     def _steps_to_stop(self, validate_every: int | None, max_steps: int | None) -> int:
         """Steps to the end of the epoch, or to where something else is to happen first."""
@@ -312,7 +343,7 @@ class Trainer:
         for name, part in sets.items():
             row |= {f"{name}_{key}": value for key, value in self.evaluate(part).items()}
         row |= {
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": float(self.optimizer.param_groups[0]["lr"]),
             "seconds": self.seconds,
             "images_per_second": images_per_second,
         }
@@ -329,6 +360,19 @@ class Trainer:
         """The model, or its average where there is one."""
         module: nn.Module = self.average.module if self._step.averaged else self.model
         return module
+
+    def weights(self) -> dict[str, Any]:
+        """What `trained` is made of; the tensors are those of the run, which goes on."""
+        average = None if self.average is None else self.average.state_dict()
+        averaged = self._step.averaged
+        return {"model": self.model.state_dict(), "average": average, "averaged": averaged}
+
+    def set_weights(self, weights: State) -> None:
+        """Goes back to a copy of `weights()`."""
+        self.model.load_state_dict(weights["model"])
+        if self.average is not None:
+            self.average.load_state_dict(weights["average"])
+        self._step.averaged = weights["averaged"]
 
     def predict(self, x: NDArray[Any]) -> NDArray[Any]:
         """The outputs (N, ...) of the trained model for inputs (N, ...), in evaluation mode."""
@@ -383,31 +427,45 @@ class Trainer:
 
     def _kinds(self) -> dict[str, str | None]:
         """What a checkpoint must be of."""
-        schedule = None if self.schedule is None else str(self.schedule)
-        return {"optimizer": type(self.optimizer).__name__, "scheduler": schedule}
+        return {
+            "optimizer": type(self.optimizer).__name__,
+            "scheduler": None if self.schedule is None else str(self.schedule),
+            "average": None if self.average is None else type(self.average).__name__,
+            "loss": getattr(self.loss, "__name__", repr(self.loss)),
+            "model": repr(self.model),
+        }
 
-    def _resume(self, resume: str | os.PathLike[str] | State) -> None:
+    def _resume(self, resume: str | os.PathLike[str] | State, epochs: int) -> None:
         """Goes on from a checkpoint. A call that raises has changed nothing."""
         assert self._feed is not None
         given = isinstance(resume, Mapping)
         state = resume if isinstance(resume, Mapping) else checkpoint.read(resume)
+        callbacks = named(self.callbacks)
         before = checkpoint.copied(self._step.state_dict())
+        of_callbacks = {n: checkpoint.copied(c.state_dict()) for n, c in callbacks.items()}
         try:
             for what, kind in self._kinds().items():
-                if state["kinds"][what] != kind:
-                    raise ValueError(f"expected {what} {state['kinds'][what]}; got {kind}")
+                if (expected := state["kinds"][what]) != kind:
+                    lines = zip_longest(str(expected).split("\n"), str(kind).split("\n"))
+                    old, new = next((a, b) for a, b in lines if a != b)
+                    raise ValueError(f"expected {what} {old}; got {new}")
+            self._feed.check(state["data"])
             self._step.load_state_dict(state)
-            self._feed.load_state_dict(state["data"])
-            for name, callback in named(self.callbacks).items():
+            for name, callback in callbacks.items():
                 if name in state["callbacks"]:
                     callback.load_state_dict(state["callbacks"][name])
+            self._check_length(state["fit_from"] + epochs - state["epoch"], state["at"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self._step.load_state_dict(before)
+            for name, callback in callbacks.items():
+                if of_callbacks[name]:
+                    callback.load_state_dict(of_callbacks[name])
             where = "the state" if given else resume
             reason = f"lacks {error}" if isinstance(error, KeyError) else error
             raise ValueError(
                 f"[fit] cannot resume from {where}, of another model or run: {reason}"
             ) from error
+        self._feed.load_state_dict(state["data"])
         self.epoch, self._at, self.step = state["epoch"], state["at"], state["step"]
         self._fit_from, self._seconds = state["fit_from"], state["seconds"]
         self._since = Means(**state["since"])
@@ -420,9 +478,12 @@ class Trainer:
 
         ``x`` and ``y`` are a batch of tensors on the trainer's device.
         """
+        training = self.model.training
         with self._with_precision(), self._step.unchanged():
             self.model.train()
             yield lambda x, y: float(self._step.recorded(x, y)[0].item())
+        self.model.train(training)
+        self.model.zero_grad()
 
     # --- around training ------------------------------------------------------------------------
 

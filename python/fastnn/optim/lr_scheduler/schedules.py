@@ -78,7 +78,7 @@ class LRScheduler:
 
     def _set(self, t: float) -> None:
         for group, lr in zip(self.optimizer.param_groups, self._rates(t), strict=True):
-            group["lr"] = lr
+            group["lr"] = float(lr)
 
     @property
     def _name(self) -> str:

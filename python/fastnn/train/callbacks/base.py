@@ -34,6 +34,9 @@ class Callback:
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         """After an epoch and its row."""
 
+    def on_stop(self, trainer: Trainer) -> None:
+        """Where training ended without an error, maybe within an epoch; before `on_fit_end`."""
+
     def on_fit_end(self, trainer: Trainer) -> None:
         """However training ends, by an error as well."""
 
@@ -89,8 +92,7 @@ class Best:
         self.user, self.monitor, self.min_delta, self.latest = user, monitor, min_delta, latest
         if mode not in (None, "min", "max"):
             raise ValueError(f"[{user}] mode must be min, max or None; got {mode!r}")
-        rises = mode == "max" if mode else "loss" not in monitor
-        self.sign = 1.0 if rises else -1.0
+        self.mode = mode or ("min" if "loss" in monitor else "max")
         self.value: float | None = None
 
     def check(self, columns: Sequence[str]) -> None:
@@ -104,11 +106,23 @@ class Best:
     def improves(self, row: Row) -> bool:
         self.check(list(row))
         value = row[self.monitor]
+        sign = 1 if self.mode == "max" else -1
         better = not math.isnan(value) and (
             self.value is None
-            or self.sign * (value - self.value) > self.min_delta
+            or sign * (value - self.value) > self.min_delta
             or (self.latest and value == self.value)
         )
         if better:
             self.value = value
         return better
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"monitor": self.monitor, "mode": self.mode, "value": self.value}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for what in ("monitor", "mode"):
+            if state[what] != getattr(self, what):
+                raise ValueError(
+                    f"expected {self.user} with {what} {state[what]!r}; got {getattr(self, what)!r}"
+                )
+        self.value = state["value"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..._extras import need
-from ...io import discard_unfinished, write_atomic
+from ...io import check_folder, discard_unfinished, errors_of_writing, write_atomic
 from ...nn._checks import integer
 from ..history import Row
 from .base import Callback
@@ -35,24 +35,27 @@ class ProgressBar(Callback):
         self.every = max(1, trainer.steps_per_epoch // 200)
 
     def on_step(self, trainer: Trainer) -> None:
+        done = round((trainer.epochs_done - trainer.epoch) * trainer.steps_per_epoch)
+        if done == 0:  # the epoch's end, which on_epoch_end() was told of
+            return
         if self._bar is None:
             self._bar = self._tqdm(
                 total=trainer.steps_per_epoch,
                 desc=f"epoch {trainer.epoch + 1}",
                 unit="batch",
-                leave=False,
                 disable=False if "ipykernel" in sys.modules else None,
                 file=self._file or sys.stderr,
             )
-        done = round((trainer.epochs_done - trainer.epoch) * trainer.steps_per_epoch)
         self._bar.update(done - self._bar.n)
 
     def on_validation(self, trainer: Trainer, row: Row) -> None:
         if self._bar is not None:
             shown = {k: f"{row[k]:.4g}" for k in ("loss", "val_loss", "val_accuracy") if k in row}
-            self._bar.set_postfix(shown)
+            self._bar.set_postfix(shown, refresh=False)
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
+        if self._bar is not None:
+            self._bar.update(trainer.steps_per_epoch - self._bar.n)
         self._close()
 
     def on_fit_end(self, trainer: Trainer) -> None:
@@ -77,13 +80,13 @@ class CSVLogger(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         # Anew, for what a killed run has written beyond the checkpoint.
         self._columns = list(trainer.history[0]) if trainer.history else []
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        check_folder("CSVLogger", self.path.parent)
         discard_unfinished(self.path.parent, glob.escape(self.path.name))
         lines = [self._columns, *map(self._cells, trainer.history)] if trainer.history else []
         write_atomic(self.path, "".join(map(_line, lines)).encode())
 
     def on_validation(self, trainer: Trainer, row: Row) -> None:
-        with open(self.path, "a", newline="") as file:
+        with errors_of_writing(self.path), open(self.path, "a", newline="") as file:
             if not self._columns:
                 self._columns = list(row)
                 file.write(_line(self._columns))
@@ -134,6 +137,16 @@ class NormLogger(Callback):
         self.every = integer("NormLogger", "every", every)
         self.path = None if path is None else Path(path)
         self.rows: list[dict[str, Any]] = []
+        self._begun = False
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self._begun = False
+        if trainer.is_new:
+            self.rows = []
+        if self.path is not None:
+            check_folder("NormLogger", self.path.parent)
+            discard_unfinished(self.path.parent, glob.escape(self.path.name))
+        self._begun = True
 
     def on_step(self, trainer: Trainer) -> None:
         lengths = {
@@ -143,7 +156,7 @@ class NormLogger(Callback):
         self.rows.append({"step": trainer.step, **lengths})
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        if self.path is not None:
+        if self.path is not None and self._begun:
             write_atomic(self.path, json.dumps(self.rows, indent=1).encode())
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...io import discard_unfinished
+from ...io import check_folder, discard_unfinished
 from ...nn._checks import integer
 from .. import checkpoint
 from ..history import Row
@@ -21,11 +20,12 @@ if TYPE_CHECKING:
 class Checkpoint(Callback):
     """Writes the state of the run to `folder`, for `Trainer.fit(resume=...)`.
 
-    "last.safetensors" is written after each epoch, or every `every` steps; "best.safetensors" at
-    each validation that improves on `monitor`, if one is named (lower for a name with "loss" in it,
-    higher for others). With `keep` each last one stays beside them, as
-    "step-00001234.safetensors". A file is replaced in one step: whatever happens, there is a whole
-    one. Raises OSError, before training, for a folder that cannot be written to.
+    "last.safetensors" is written after each epoch, or every `every` steps, and where training
+    stops; "best.safetensors" at each validation that improves on `monitor`, if one is named (lower
+    for a name with "loss" in it, higher for others, or as `mode`, "min" or "max", says). With
+    `keep` each last one stays beside them, as "step-00001234.safetensors". A file is replaced in
+    one step: whatever happens, there is a whole one. Raises OSError, before training, for a folder
+    that cannot be written to.
     """
 
     last = True
@@ -36,13 +36,15 @@ class Checkpoint(Callback):
         *,
         every: int | None = None,
         monitor: str | None = None,
+        mode: str | None = None,
         keep: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self.every = None if every is None else integer("Checkpoint", "every", every)
         self.keep = keep
-        self._best = None if monitor is None else Best("Checkpoint", monitor)
+        self._best = None if monitor is None else Best("Checkpoint", monitor, mode=mode)
         self._is_best = False
+        self._saved: int | None = None  # the step of the last state in the file
 
     @property
     def path(self) -> Path:
@@ -57,15 +59,10 @@ class Checkpoint(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         if self._best is not None:
             self._best.check(trainer.columns)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
-        except OSError as error:
-            reason = error.strerror or error
-            raise type(error)(
-                error.errno, f"[Checkpoint] cannot write to the folder {self.folder}: {reason}"
-            ) from error
+            if trainer.is_new:
+                self._best.value = None
+        self._saved = None
+        check_folder("Checkpoint", self.folder)
         discard_unfinished(self.folder, "*.safetensors")
 
     def on_validation(self, trainer: Trainer, row: Row) -> None:
@@ -84,8 +81,13 @@ class Checkpoint(Callback):
     def on_step(self, trainer: Trainer) -> None:
         self._save_last(trainer)
 
+    def on_stop(self, trainer: Trainer) -> None:
+        if trainer.step != self._saved:
+            self._save_last(trainer)
+
     def _save_last(self, trainer: Trainer) -> None:
         self._save(trainer, self.path)
+        self._saved = trainer.step
         if self.keep:
             self._save(trainer, self.folder / f"step-{trainer.step:08d}.safetensors")
 
@@ -94,8 +96,8 @@ class Checkpoint(Callback):
         checkpoint.write(path, trainer.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self._best is None else {"best": self._best.value}
+        return {} if self._best is None else {"best": self._best.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         if self._best is not None:
-            self._best.value = state["best"]
+            self._best.load_state_dict(state["best"])

@@ -20,7 +20,8 @@ class EarlyStopping(Callback):
     Better is lower for a name with "loss" in it and higher for others, or as `mode`, "min" or
     "max", says, by more than `min_delta`; with `latest` a value equal to the best so far counts as
     better. However training ends, the model then has the best weights, unless `restore_best` is
-    False. Raises ValueError for a column that there isn't.
+    False. Where `fit` is called again, patience begins anew. Raises ValueError for a column that
+    there isn't.
     """
 
     def __init__(
@@ -47,13 +48,17 @@ class EarlyStopping(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self._best.check(trainer.columns)
+        if not trainer.resumed:
+            self.waited = 0
+        if trainer.is_new:
+            self._best.value = self._weights = None
         self._stop_if_over(trainer)
 
     def on_validation(self, trainer: Trainer, row: Row) -> None:
         if self._best.improves(row):
             self.waited = 0
             if self.restore_best:
-                self._weights = copied(_weights(trainer))
+                self._weights = copied(trainer.weights())
         else:
             self.waited += 1
         self._stop_if_over(trainer)
@@ -64,35 +69,28 @@ class EarlyStopping(Callback):
 
     def on_fit_end(self, trainer: Trainer) -> None:
         if self._weights is not None:
-            for name, module in _modules(trainer).items():
-                module.load_state_dict(self._weights[name])
+            trainer.set_weights(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "waited": self.waited, "weights": self._weights}
+        best = self._best.state_dict()
+        return {"best": best, "waited": self.waited, "weights": self._weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._best.value, self.waited = state["best"], state["waited"]
-        self._weights = state["weights"]
-
-
-def _modules(trainer: Trainer) -> dict[str, Any]:
-    modules = {"model": trainer.model}
-    return modules if trainer.average is None else modules | {"average": trainer.average}
-
-
-def _weights(trainer: Trainer) -> dict[str, Any]:
-    return {name: module.state_dict() for name, module in _modules(trainer).items()}
+        self._best.load_state_dict(state["best"])
+        self.waited, self._weights = state["waited"], state["weights"]
 
 
 class TimeLimit(Callback):
-    """Ends training once `fit` has taken so many seconds in all, looking every hundredth epoch."""
+    """Ends training once a call of `fit` has taken so many seconds, looking 100 times an epoch."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = number("TimeLimit", "seconds", seconds, "(0, inf)")
+        self._start = 0.0
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self.every = max(1, trainer.steps_per_epoch // 100)
+        self._start = trainer.seconds
 
     def on_step(self, trainer: Trainer) -> None:
-        if trainer.seconds >= self.seconds:
+        if trainer.seconds - self._start >= self.seconds:
             trainer.stop(f"{self.seconds:g} seconds are over")
