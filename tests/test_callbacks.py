@@ -129,6 +129,10 @@ def test_the_best_weights_are_of_what_was_validated(start):
     rows = trainer.fit(TRAIN, VAL, 4)
     assert trainer.evaluate(VAL)["loss"] == rows[0]["val_loss"]
     assert (trainer.trained is trainer.model) == (start == 2)
+    state = trainer.state_dict()
+    other = make().model
+    other.load_state_dict(checkpoint.weights(state))
+    assert same(weights(other), weights(trainer.trained))
 
 
 def test_early_stopping_by_gain():

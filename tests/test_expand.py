@@ -11,8 +11,10 @@ import pytest
 
 import fastnn as fn
 from fastnn import augment
+from fastnn.augment.expand import originals
 from fastnn.cli import main
 from fastnn.data import sets
+from fastnn.train import job
 
 pytestmark = pytest.mark.cpu_only("data sets are arrays")
 
@@ -85,7 +87,7 @@ def small_mnist(monkeypatch: pytest.MonkeyPatch) -> Any:
     (x, y), (x_test, y_test) = some_images(6), some_images(2)
     train = ((x / np.float32(255)).astype(np.float32), y)
     test = ((x_test / np.float32(255)).astype(np.float32), y_test)
-    monkeypatch.setattr(sets, "mnist", lambda root: (train, test))
+    monkeypatch.setattr(sets, "mnist", lambda root, download: (train, test))
     return x, y, x_test, y_test
 
 
@@ -108,6 +110,35 @@ def test_expand_command(small_mnist: Any, tmp_path: Path, capsys: Any) -> None:
     assert main(["expand", "mnist", "--out", str(out), "--shifts", "2"]) == 2
     assert "exists already" in capsys.readouterr().err
     assert read_idx(raw / sets._IDX_FILES[0]).tobytes() == before
+
+
+def test_copies_of_validation_images_are_not_trained_on(
+    small_mnist: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    augment.expand_files("mnist", once, shifts=1)
+    x, y, _, _ = small_mnist
+    larger = ((augment.expand(x, y, shifts=1)[0] / np.float32(255)), np.tile(y, 5))
+    monkeypatch.setattr(sets, "mnist", lambda root, download: (larger, larger))
+    augment.expand_files("mnist", twice, root=once, augment=lambda a: a)
+    with pytest.raises(ValueError, match=r"first must be a multiple of 6 originals; got 7"):
+        augment.expand_files("mnist", tmp_path / "no", root=once, first=7, shifts=1)
+    for folder, count in ((once, 30), (twice, 60)):
+        assert originals(folder, count) == 6
+        numbers = np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1)
+        data = (numbers, np.tile(y, count // 6))
+        monkeypatch.setitem(job.DATA, "mnist", lambda root, download, data=data: (data, data))
+        options = job.Options(data="mnist", data_dir=str(folder))
+        x_train, _, x_val, _, _, _, scaler = job._load(options)
+        shift, scale = scaler.shift_, scaler.scale_
+        train, val = (np.rint(part * scale + shift).ravel() for part in (x_train, x_val))
+        assert len(val) == 1
+        assert val[0] < 6
+        assert set(train % 6) == set(range(6)) - {val[0]}
+        assert len(train) == count * 5 // 6
+    (once / "expanded.json").write_text('{"originals": 7}')
+    with pytest.raises(ValueError, match=r"expanded\.json does not say of how many images 30 are"):
+        originals(once, 30)
 
 
 def test_expand_command_draws_from_its_seed(small_mnist: Any, tmp_path: Path) -> None:

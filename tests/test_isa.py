@@ -34,6 +34,7 @@ def test_chosen_is_the_forced_one_or_the_best(capsys: pytest.CaptureFixture[str]
     chosen = fn._C.config()["isa"]
     assert chosen == (FORCED or FOUND[-1])
     fn.show_config()
+    assert fn.show_config("dicts")["version"] == fn.__version__
     assert f"found {', '.join(FOUND)}; using {chosen}" in capsys.readouterr().out
 
 

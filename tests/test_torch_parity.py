@@ -157,7 +157,7 @@ def test_layer(make: Callable, shape: tuple[int, ...], dtype: str):
 
 @pytest.mark.parametrize("make", [make for make, _ in LAYERS], ids=lambda make: repr(make(fn.nn)))
 def test_layer_repr(make: Callable):
-    # Dropout in place is not here; recent versions of PyTorch show a bias of BatchNorm.
+    # What changes nothing is not shown here; recent versions of PyTorch show a bias of BatchNorm.
     expected = re.sub(r", inplace=False|bias=\w+, (?=track)", "", repr(make(torch.nn)))
     assert repr(make(fn.nn)) == expected
 

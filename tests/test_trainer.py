@@ -227,6 +227,15 @@ def test_any_dataset_can_be_trained_on():
         assert a["accuracy"] == b["accuracy"]
 
 
+def test_a_loader_may_be_validated_on():
+    plain, loaded, made = make(), make(), make()
+    plain.fit(TRAIN, TRAIN, 2)
+    loaded.fit(TRAIN, DataLoader(TRAIN, 8), 2)
+    made.fit(TRAIN, {"val": DataLoader(Squares(), 8, shuffle=True)}, 2)
+    for trainer in (loaded, made):
+        assert trainer.history["val_loss"] == plain.history["val_loss"]
+
+
 def test_precision_is_that_of_training_alone():
     seen = []
     trainer = make(
@@ -467,10 +476,10 @@ def test_arguments_that_are_none():
     for error, message, call in [
         (ValueError, "epochs must be at least 1", lambda: trainer.fit(TRAIN, VAL, 0)),
         (TypeError, "train must be a DataLoader or a pair", lambda: trainer.fit(TRAIN[0], VAL)),
-        (TypeError, "val must be a pair of arrays", lambda: trainer.fit(TRAIN, VAL[0])),
+        (TypeError, "val must be a DataLoader or a pair", lambda: trainer.fit(TRAIN, VAL[0])),
         (ValueError, "validate_every must be", lambda: trainer.fit(TRAIN, validate_every=0)),
     ]:
         with pytest.raises(error, match=rf"\[fit\] {message}"):
             call()
-    with pytest.raises(TypeError, match=r"\[evaluate\] data must be a pair of arrays"):
+    with pytest.raises(TypeError, match=r"\[evaluate\] data must be a DataLoader or a pair"):
         trainer.evaluate(place(TRAIN[0]))

@@ -15,8 +15,10 @@ def need(module: str, extra: str, user: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != package:
             raise _broken(package, user, error) from error
+        name = {"sklearn": "scikit-learn", "PIL": "pillow"}.get(package, package)
         raise ImportError(
-            f"[{user}] needs {package}, which is not installed: pip install 'fastnn[{extra}]'"
+            f"[{user}] needs {package}, which is not installed: pip install {name}, or install "
+            f"fastnn with its extra {extra!r}"
         ) from None
     except Exception as error:  # a compiled package can fail in any way: torch and torchvision do
         raise _broken(package, user, error) from error

@@ -159,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     add("data", choices=EXPANDABLE, help="data set")
     add("--out", required=True, metavar="DIR", help="new folder, to be a --data-dir")
     add("--data-dir", default=default.data_dir, metavar="DIR", help="where data sets lie (data)")
+    add("--download", action="store_true", help="fetch the data set into that folder")
     add("--first", type=_positive, metavar="N", help="expand and keep the first N images alone")
     add("--shifts", type=_natural, default=0, metavar="N", help="by 1 to N pixels, 4 directions")
     add("--rotate", type=_share, default=0.0, metavar="DEG", help="at random, by at most this")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
@@ -17,6 +18,7 @@ from ..data import sets
 from ..nn._checks import integer, one_of
 
 _BATCH = 1000  # images augmented at once
+ORIGINALS = "expanded.json"
 
 
 def expand(
@@ -56,6 +58,7 @@ def expand_files(
     out: str | os.PathLike[str],
     *,
     root: str | os.PathLike[str] = "data",
+    download: bool = False,
     first: int | None = None,
     seed: int = 0,
     **how: Any,
@@ -64,8 +67,10 @@ def expand_files(
 
     ``how``: what `expand` takes. The files are torchvision's, so that ``fastnn.data.<name>(out)``
     reads them; the test part stays as it is. ``first``: only so many training images are expanded
-    and written, so that those kept for validation stay out. The folder is there whole or not at
-    all. Returns the numbers of training images before and after.
+    and written, so that those kept for validation stay out. `expanded.json` beside them says how
+    many originals there are; image i + k times that number is a copy of image i.
+    The folder is there whole or not at all. Returns the numbers of training images before and
+    after.
 
     Raises FileExistsError where ``out`` exists, ValueError for another data set or too large a
     ``first``.
@@ -73,10 +78,13 @@ def expand_files(
     one_of("expand", "name", name, sets.EXPANDABLE)
     if os.path.lexists(out):
         raise FileExistsError(f"[expand] {os.fspath(out)} exists already")
-    (x, y), test = getattr(sets, name)(root)
+    (x, y), test = getattr(sets, name)(root, download)
     count = len(x) if first is None else integer("expand", "first", first)
     if count > len(x):
         raise ValueError(f"[expand] first must be at most {len(x)}; got {count}")
+    unchanged = min(originals(root, len(x)), count)
+    if count % unchanged:
+        raise ValueError(f"[expand] first must be a multiple of {unchanged} originals; got {count}")
     manual_seed(seed)
     train = expand(_bytes(x[:count]), y[:count], **how)
     _, folder, files = sets._TORCHVISION[name]
@@ -88,11 +96,29 @@ def expand_files(
         arrays = (train[0][:, 0], train[1], _bytes(test[0])[:, 0], test[1])
         for file, array in zip(files, arrays, strict=True):
             _write_idx(temporary / folder / file, array.astype(np.uint8))
+        (temporary / ORIGINALS).write_text(json.dumps({"originals": unchanged}))
         os.rename(temporary, target)
     except BaseException:  # Ctrl-C too
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return count, len(train[0])
+
+
+def originals(root: str | os.PathLike[str], count: int) -> int:
+    """How many of ``count`` training images in the folder are no copies.
+
+    Raises ValueError where `expanded.json` does not fit them.
+    """
+    file = Path(root) / ORIGINALS
+    if not file.is_file():
+        return count
+    try:
+        number = integer("expand", "originals", json.loads(file.read_bytes())["originals"])
+        if count % number == 0:
+            return number
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ValueError(f"[expand] {file} does not say of how many images {count} are copies")
 
 
 def _moved(x: NDArray[Any], dy: int, dx: int) -> NDArray[Any]:

@@ -1,4 +1,7 @@
-"""Layers without parameters, applied to each element or along one axis."""
+"""Layers without parameters, applied to each element or along one axis.
+
+`inplace` is PyTorch's hint to save memory, which changes no result: it is taken and not needed.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from .module import Module
 
 class ReLU(Module):
     """max(x, 0)."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
 
     forward = staticmethod(F.relu)
 
@@ -29,13 +35,16 @@ class Tanh(Module):
 class SiLU(Module):
     """x * sigmoid(x) (Elfwing et al. 2018), also called swish."""
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
     forward = staticmethod(F.silu)
 
 
 class LeakyReLU(Module):
     """x where positive, else negative_slope * x."""
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         self.negative_slope = number("LeakyReLU", "negative_slope", negative_slope, "(-inf, inf)")
 
@@ -87,7 +96,7 @@ class Dropout(Module):
     The mask depends on the seed alone, not on the number of threads (Srivastava et al. 2014).
     """
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         self.p = number("Dropout", "p", p, "[0, 1]")
 

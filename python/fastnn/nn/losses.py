@@ -124,7 +124,7 @@ class BCEWithLogitsLoss(_Loss):
 
 
 class MSELoss(_Loss):
-    """(x - t)^2."""
+    """(x - t)^2; x and t must have one shape, which is not broadcast (ValueError)."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -134,7 +134,7 @@ class MSELoss(_Loss):
 
 
 class L1Loss(MSELoss):
-    """|x - t|."""
+    """|x - t|; x and t must have one shape, which is not broadcast (ValueError)."""
 
     def forward(self, input: Tensor, target: Any) -> Tensor:
         return F.l1_loss(input, self._like(target, input), self.reduction)

@@ -54,6 +54,14 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     return state
 
 
+def weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state_dict of the model that was validated: of its average, once there was one."""
+    if not state["averages"][1]:
+        return dict(state["model"])
+    average = state["average"].items()
+    return {k.removeprefix("module."): v for k, v in average if k.startswith("module.")}
+
+
 def copied(state: Any) -> Any:
     """The state with copies of its tensors, which training does not change."""
     if isinstance(state, Tensor):

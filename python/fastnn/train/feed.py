@@ -172,10 +172,18 @@ def as_sets(validation: Any) -> dict[str, Arrays]:
 
 
 def as_arrays(operation: str, name: str, part: Any) -> Arrays:
-    """Inputs (N, ...) and targets (N, ...), at least one; labels as int64."""
+    """Inputs (N, ...) and targets (N, ...), at least one; labels as int64.
+
+    Of a loader they are all examples of its dataset, in their own order.
+    """
+    if isinstance(part, DataLoader):
+        dataset = part.dataset
+        arrays = dataset.arrays if isinstance(dataset, TensorDataset) else None
+        part = dataset.batch(np.arange(len(dataset))) if arrays is None else arrays
     if not isinstance(part, (tuple, list)) or len(part) != 2:
         raise TypeError(
-            f"[{operation}] {name} must be a pair of arrays (x, y); got {type(part).__name__}"
+            f"[{operation}] {name} must be a DataLoader or a pair of arrays (x, y); "
+            f"got {type(part).__name__}"
             + (f" of {len(part)}" if isinstance(part, (tuple, list)) else "")
         )
     shapes = [np.shape(a) for a in part]

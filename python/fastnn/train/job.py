@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from .. import data, get_num_threads, io, manual_seed, nn, optim, plotting, zeros
 from .._extras import need
+from ..augment.expand import originals
+from ..data.sets import EXPANDABLE
 from .callbacks import ProgressBar
 from .evaluation import predict, score
 from .history import Row
@@ -177,11 +179,17 @@ def train(options: Options) -> Path:
 
 
 def _load(options: Options) -> tuple[Any, ...]:
-    """Training, validation (a sixth of the training data) and test part, the first two scaled."""
+    """Training, validation (a sixth of the training data) and test part, the first two scaled.
+
+    Of an expanded set the originals are split; copies of those for validation are left out.
+    """
     (x, y), (x_test, y_test) = DATA[options.data](options.data_dir, options.download)
-    (x, y), (x_val, y_val), _ = data.train_val_test_split(
-        x, y, val_size=1 / 6, test_size=0, seed=options.seed, stratify=y
+    count = originals(options.data_dir, len(x)) if options.data in EXPANDABLE else len(x)
+    (train,), (val,), _ = data.train_val_test_split(
+        np.arange(count), val_size=1 / 6, test_size=0, seed=options.seed, stratify=y[:count]
     )
+    train = (np.arange(0, len(x), count)[:, None] + train).ravel()
+    x, y, x_val, y_val = x[train], y[train], x[val], y[val]
     scaler = data.StandardScaler().fit(x)
     return scaler.transform(x), y, scaler.transform(x_val), y_val, x_test, y_test, scaler
 

@@ -151,7 +151,8 @@ class Trainer:
         """Trains for ``epochs`` epochs more and returns the history, of all calls.
 
         ``train`` is a `DataLoader`, or arrays (x, y) that are shuffled into batches of
-        ``batch_size``. ``validation`` is (x, y), named "val" in the history, or {name: (x, y)}. It
+        ``batch_size``. ``validation`` is (x, y), or a loader, all of whose dataset is then read at
+        once, named "val" in the history; or {name: (x, y)}. It
         is looked at after each epoch, and after every ``validate_every`` steps; of several sets
         the first is what schedules and `History.best` look at. ``max_steps`` ends training after so
         many steps in all, as `stop` does: an epoch that is cut short has no row in the history.

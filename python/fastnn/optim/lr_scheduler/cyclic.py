@@ -11,7 +11,7 @@ from .schedules import LRScheduler, cosine
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """The same again and again, in periods of T_0, T_0 T_mult, T_0 T_mult^2 ... steps.
+    """`CosineAnnealingLR` that starts anew after T_0, T_0 T_mult, T_0 T_mult^2 ... steps.
 
     `step(epoch)` sets the rate of any t, also between whole ones.
     """
