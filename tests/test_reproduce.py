@@ -12,7 +12,7 @@ import pytest
 
 import fastnn as fn
 from examples.reproduce.__main__ import main, quick
-from examples.reproduce.recipe import Job, recipe, recipes, select
+from examples.reproduce.recipe import Job, prepare, recipe, recipes, select
 from examples.reproduce.record import (
     PAGE,
     duration,
@@ -102,7 +102,8 @@ def test_bad_input_is_named(arguments, message, capsys, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--seeds", "0"), ("--seed-list", "1,x"), ("--seed-list", "-1")]
+    ("option", "value"),
+    [("--seeds", "0"), ("--seeds", "x"), ("--seed-list", "1,x"), ("--seed-list", "-1")],
 )
 def test_bad_seeds_are_named(option, value, capsys):
     with pytest.raises(SystemExit, match="2"):
@@ -119,6 +120,7 @@ def test_a_letter_is_a_section():
 def test_a_run_writes_its_result_and_a_quick_one_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["C6", "--quick", "--results", "results"]) == 0
+    assert main(["C6", "--quick", "--list"]) == 0
     assert [*tmp_path.iterdir()] == []
     assert main(["C6", "--seed-list", "3,5", "--results", "results"]) == 0
     result = json.loads((tmp_path / "results" / "C6.json").read_text())
@@ -165,9 +167,29 @@ def test_force_does_all_again_without_what_they_left(tmp_path):
     run, asked = counted()
     measure(run, [0, 1], DATA, **folders(tmp_path))
     (tmp_path / "runs" / "X1-1" / "checkpoint").write_text("")
-    assert measure(run, [1], DATA, force=True, **folders(tmp_path))["seeds"] == [1]
+    result = measure(run, [1], DATA, force=True, **folders(tmp_path))
+    assert result["seeds"] == [0, 1]
+    assert [len(result[key]) for key in ("seconds", "versions", "machine")] == [2, 2, 2]
     assert asked == [0, 1, 1]
     assert not (tmp_path / "runs" / "X1-1" / "checkpoint").exists()
+
+
+def test_seeds_that_are_there_are_shown(tmp_path, capsys):
+    run, asked = counted()
+    measure(run, [0, 1], DATA, **folders(tmp_path))
+    capsys.readouterr()
+    measure(run, [1], DATA, **folders(tmp_path))
+    assert asked == [0, 1]
+    assert capsys.readouterr().out == "X1 seed 1: seed 1 (done before; --force does it again)\n"
+
+
+def test_a_recipe_of_another_text_starts_anew(tmp_path):
+    prepare(tmp_path / "run", counted()[0])
+    (tmp_path / "run" / "last").touch()
+    prepare(tmp_path / "run", counted()[0])
+    assert (tmp_path / "run" / "last").exists()
+    prepare(tmp_path / "run", KNOWN["C6"])
+    assert not (tmp_path / "run" / "last").exists()
 
 
 def test_an_interrupted_run_keeps_the_seeds_it_has(tmp_path):

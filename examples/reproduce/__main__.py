@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastnn import data
 from fastnn.io import write_atomic
 
 from .recipe import Job, Recipe, recipes, select
@@ -30,8 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     known = recipes()
     if options.list:
-        print(listing(known, options.results))
-    elif options.docs:
+        chosen = select(known, options.ids or ["all"])
+        print(listing({recipe.id: recipe for recipe in chosen}, options.results))
+        return
+    if options.docs:
         for recipe in known.values():
             if result := load(recipe, options.results):
                 save(
@@ -39,8 +42,11 @@ def _run(options: argparse.Namespace) -> None:
                 )  # with the texts that the recipe has now
         write_atomic(PAGE, page(known, options.results).encode())
         print(f"wrote {PAGE}")
-    elif not options.ids:
+        return
+    if not options.ids:
         raise ValueError("[reproduce] name recipes, or use --list to see them")
+    if options.download:
+        data.mnist(options.data_dir, download=True)
     for recipe in select(known, options.ids):
         if options.quick:
             quick(recipe, options.data_dir)
@@ -54,7 +60,9 @@ def _run(options: argparse.Namespace) -> None:
 def quick(recipe: Recipe, data_dir: Path) -> dict[str, float]:
     """Run a recipe on little data for a few steps, and leave nothing behind."""
     with tempfile.TemporaryDirectory() as folder:
-        values = recipe.values(Job(0, data_dir, Path(folder), quick=True))
+        run = Path(folder, f"{recipe.id}-0")  # beside which a recipe may look for others' runs
+        run.mkdir()
+        values = recipe.values(Job(0, data_dir, run, quick=True))
     shown = ", ".join(f"{name} {number(value)}" for name, value in values.items())
     print(f"{recipe.id} works (quick: {shown})", flush=True)
     return values
@@ -81,11 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--docs", action="store_true", help="write docs/reproductions.md")
     parser.add_argument("--quick", action="store_true", help="seconds each; no result is written")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="holds MNIST, MNIST1D")
+    parser.add_argument("--download", action="store_true", help="fetch MNIST into that folder")
     parser.add_argument(
         "--seeds", type=_count, help="how many, from 0; the recipe's own by default"
     )
     parser.add_argument("--seed-list", type=_seeds, metavar="3,5", help="these seeds instead")
-    parser.add_argument("--force", action="store_true", help="do seeds again that are there")
+    parser.add_argument(
+        "--force", action="store_true", help="do these seeds again where they are there"
+    )
     parser.add_argument(
         "--results", type=Path, help="the folder of results, instead of those beside the recipes"
     )
@@ -93,10 +104,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
-    return count
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 1; got {text!r}")
+    return int(text)
 
 
 def _seeds(text: str) -> list[int]:

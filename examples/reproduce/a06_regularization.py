@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .book import TEST, train
+from .book import BEST, TEST, train
 from .common import accuracy, dense, mnist
 from .recipe import Job, recipe
 
@@ -12,22 +12,25 @@ from .recipe import Job, recipe
     "784-30-10, N(0, 1) weights, cross-entropy, eta 0.5, mini-batch 10, 30 epochs, without "
     "regularisation and with L2, lambda 5",
     reported={
-        "none, test": "95.33",
+        "none, test": "",
+        "none, test, best": "95.33",
         "none, training": "97.86",
-        "L2, test": "96.49",
+        "L2, test": "",
+        "L2, test, best": "96.49",
         "L2, training": "",
     },
-    metric=TEST + "; training accuracy of the same network",
+    metric=TEST + "; best: " + BEST + "; training accuracy after the last epoch",
     minutes=1,
-    difference="The reported 96.49 is the best test accuracy of a single run. The book's algorithm "
-    "in NumPy alone, with other random numbers, comes to 96.1, 96.2 and 96.5 by that definition.",
+    seeds=5,
 )
 def run(job: Job) -> dict[str, float]:
     parts = mnist(job)
     found = {}
     for name, lmbda in (("none", 0.0), ("L2", 5.0)):
         model = dense(784, 30, 10, start="large")
-        trainer = train(model, parts, job.pick(30, 1), eta=0.5, lmbda=lmbda)
+        watched = {"test": parts.test, "training": parts.train}
+        trainer = train(model, parts, job.pick(30, 1), eta=0.5, lmbda=lmbda, watched=watched)
         found[f"{name}, test"] = accuracy(trainer, parts.test)
-        found[f"{name}, training"] = accuracy(trainer, parts.train)
+        found[f"{name}, test, best"] = 100 * max(trainer.history["test_accuracy"])
+        found[f"{name}, training"] = 100 * trainer.history["training_accuracy"][-1]
     return found

@@ -27,7 +27,8 @@ REPORTED = {
     metric="length of the gradient with respect to the biases of a layer",
     minutes=0.1,
     seeds=10,
-    difference="A network differs from the next by a third or so; the reported one is one of them.",
+    difference="The reported figures are of one network each; of our ten, first layers of two "
+    "hidden ones have gradients of 0.039 to 0.064.",
 )
 def run(job: Job) -> dict[str, float]:
     x, y = (fn.tensor(part[:1000]) for part in mnist(job).train)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import fastnn as fn
 from fastnn import ensemble
 
-from .b08_dropout import network
+from . import b08_dropout
 from .common import mnist
-from .recipe import Job, recipe
+from .recipe import Job, prepare, recipe
 
 
 @recipe(
@@ -23,8 +23,10 @@ def run(job: Job) -> dict[str, float]:
     outputs = []
     for seed in range(5 * job.seed, 5 * job.seed + 5):
         # Where B8 has trained this seed, it is only read.
-        member = Job(seed, job.data_dir, job.folder.parent / f"B8-{seed}", job.quick)
+        folder = job.folder.parent / f"B8-{seed}"
+        prepare(folder, b08_dropout.run)
+        member = Job(seed, job.data_dir, folder, job.quick, job.earlier)
         fn.manual_seed(seed)
-        outputs.append(network(member, parts).predict(parts.test[0]))
+        outputs.append(b08_dropout.network(member, parts).predict(parts.test[0]))
     classes = ensemble.vote(outputs)
     return {"accuracy": 100 * float((classes == parts.test[1]).mean())}

@@ -33,6 +33,7 @@ COSTS: dict[str, tuple[nn.Module, Callable[[fn.Tensor], fn.Tensor]]] = {
     metric="Outputs, epochs and slopes; the starts are w, b = 0.6, 0.9 and 2, 2",
     minutes=0.02,
     seeds=1,
+    difference="The output is above 0.9 for 172 epochs; the document's 150 are read off a plot.",
 )
 def run(job: Job) -> dict[str, float]:
     values: dict[str, float] = {}

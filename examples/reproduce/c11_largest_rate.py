@@ -22,11 +22,12 @@ Array = NDArray[np.float32]
         "2 / lambda_max": "2.38",
         "largest eta that converges": "2.38",
         "epochs, batch, eta 1.5": "",
-        "epochs, stochastic, eta 0.2": "fewer",
+        "epochs, stochastic, eta 0.2": "",
     },
     metric="Eigenvalue of the Hessian; rates; epochs until the cost is within 1 % of the least",
     minutes=0.05,
-    changes="The document doesn't give the clouds: these have lambda_max 0.84 on average.",
+    changes="The document doesn't give the clouds: these have lambda_max 0.84 on average. The "
+    "rates of the two rows of epochs are ours.",
 )
 def run(job: Job) -> dict[str, float]:
     rng = np.random.default_rng(job.seed)

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn import augment, nn, optim
 from fastnn.nn import init
-from fastnn.train import Trainer
+from fastnn.train import History, Trainer
 
 from .common import Part, Parts, accuracy, mnist, train_long
 from .recipe import Job
@@ -81,6 +81,12 @@ def trained(
         seed=job.seed,
         **options,
     )
+
+
+def epochs_to(accuracy: float, history: History) -> int:
+    """Epochs until the validation accuracy is at least that, or all that there were."""
+    reached = (row["epoch"] for row in history if row["val_accuracy"] >= accuracy)
+    return int(next(reached, len(history)))
 
 
 def on_shifted_copies(job: Job, hidden: Mapping[str, Sequence[int]]) -> dict[str, float]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import pkgutil
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +84,16 @@ def recipe(
 ) -> Callable[[Callable[[Job], Mapping[str, float]]], Recipe]:
     """Makes the function below a `Recipe`; its module holds it under the name `run`."""
     return lambda run: Recipe(id, title, reported, metric, minutes, run, seeds, changes, difference)
+
+
+def prepare(folder: Path, recipe: Recipe) -> None:
+    """Makes the folder of a run; what another text of the recipe has left in it goes."""
+    source = Path(recipe.run.__code__.co_filename).read_bytes()
+    digest, note = hashlib.sha256(source).hexdigest(), folder / "recipe.sha256"
+    if not note.is_file() or note.read_text() != digest:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        note.write_text(digest)
 
 
 def recipes() -> dict[str, Recipe]:

@@ -11,15 +11,15 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import Any
 
 import numpy as np
 
 import fastnn as fn
-from fastnn.io import write_atomic
+from fastnn.io import check_folder, write_atomic
 
-from .recipe import Job, Recipe
+from .recipe import Job, Recipe, prepare
 
 RUNS = Path("runs", "reproduce")
 PAGE = Path(__file__).parents[2] / "docs" / "reproductions.md"
@@ -37,34 +37,52 @@ def measure(
     results: Path | None = None,
     runs: Path = RUNS,
 ) -> Result:
-    """Run the seeds that the result does not have yet, all of them with `force`.
+    """Run the seeds that the result does not have yet, with `force` also those that it has.
 
     After every seed `results/<id>.json`, beside the recipe, is replaced by one that has it.
     """
-    old = None if force else load(recipe, results)
-    result = old or new_result(recipe)
+    place = results or recipe.results
+    check_folder("reproduce", place)
+    try:
+        result = load(recipe, results) or new_result(recipe)
+    except ValueError:
+        if not force:
+            raise
+        result = new_result(recipe)
     for seed in seeds:
-        if seed in result["seeds"]:
+        if seed in result["seeds"] and not force:
+            at = result["seeds"].index(seed)
+            shown = _shown({name: values[at] for name, values in result["values"].items()})
+            print(f"{recipe.id} seed {seed}: {shown} (done before; --force does it again)")
             continue
         folder = runs / f"{recipe.id}-{seed}"
         if force:
             shutil.rmtree(folder, ignore_errors=True)  # a recipe may go on from what lies there
-        folder.mkdir(parents=True, exist_ok=True)
+        prepare(folder, recipe)
         start = time.perf_counter()
         job = Job(seed, data_dir, folder)
         values = recipe.values(job)
         seconds = time.perf_counter() - start + sum(job.earlier)
-        result["seconds"].append(round(seconds, 3))
-        result["seeds"].append(seed)
-        result["versions"].append(versions())
-        result["machine"].append(machine())
-        for name, value in values.items():
-            result["values"][name].append(value)
-        result |= summary(result["values"])
-        save(result, results or recipe.results)
-        shown = ", ".join(f"{name} {number(value)}" for name, value in values.items())
-        print(f"{recipe.id} seed {seed}: {shown} ({duration(result['seconds'][-1])})", flush=True)
+        print(f"{recipe.id} seed {seed}: {_shown(values)} ({duration(seconds)})", flush=True)
+        _enter(result, seed, values, seconds)
+        save(result, place)
     return result
+
+
+def _enter(result: Result, seed: int, values: Mapping[str, float], seconds: float) -> None:
+    """Put what a seed came to into the result, in the place of what it came to before."""
+    entry = {
+        "seeds": seed,
+        "seconds": round(seconds, 3),
+        "versions": versions(),
+        "machine": machine(),
+    }
+    columns = [(result[key], value) for key, value in entry.items()]
+    columns += [(result["values"][name], value) for name, value in values.items()]
+    at = result["seeds"].index(seed) if seed in result["seeds"] else len(result["seeds"])
+    for column, value in columns:
+        column[at : at + 1] = [value]
+    result |= summary(result["values"])
 
 
 def new_result(recipe: Recipe) -> Result:
@@ -114,7 +132,6 @@ def load(recipe: Recipe, results: Path | None = None) -> Result | None:
 
 def save(result: Result, results: Path) -> None:
     """Replace the recipe's file, a line for each key."""
-    results.mkdir(parents=True, exist_ok=True)
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in result.items()]
     text = "{\n" + ",\n".join(lines) + "\n}\n"
     write_atomic(results / f"{result['id']}.json", text.encode())
@@ -129,8 +146,6 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    from fastnn._C import config
-
     cpu = platform.processor()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -138,7 +153,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),
-        "isa": config()["isa"],
+        "isa": (fn.show_config("dicts") or {})["isa"],
         "threads": fn.get_num_threads(),
     }
 
@@ -157,6 +172,10 @@ def number(value: float, like: float | None = None) -> str:
     if size >= 1:
         return f"{value:,.0f}" if size >= 1000 else f"{value:.2f}"
     return f"{value:.{2 - math.floor(math.log10(size))}f}" if size >= 0.001 else f"{value:.2e}"
+
+
+def _shown(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {number(value)}" for name, value in values.items())
 
 
 def ours(result: Result, name: str) -> str:
@@ -184,7 +203,8 @@ Deep Learning*, done again with fastnn: `python -m examples.reproduce --list` na
 is a short file in [examples/reproduce](../examples/reproduce). *Reported* is the document's own
 figure, mostly of one run; *ours* is the mean over seeds ± the standard deviation of one seed.
 Where a network is chosen among those of several epochs, the validation images choose it, and test
-images are looked at once. Times are for one seed with everything in it, on the threads that are
+images are looked at once; a row that is the best or the worst of several figures on test data says
+so. Times are for one seed with everything in it, the median over seeds, on the threads that are
 named; they were measured beside other work, and say what to expect rather than how fast it is.
 
 At the end stand [records](../examples/records): what fastnn comes to where the recipe is free.
@@ -206,7 +226,7 @@ def _part(recipe: Recipe, result: Result | None) -> str:
         count = len(result["seeds"])
         threads = sorted({m["threads"] for m in result["machine"]})
         how = (
-            f"{count} seed{'s' * (count > 1)}, {duration(mean(result['seconds']))} each on "
+            f"{count} seed{'s' * (count > 1)}, {duration(median(result['seconds']))} each on "
             f"{' or '.join(map(str, threads))} thread{'s' * (threads != [1])}"
         )
     lines = [
