@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import Tensor, from_numpy
 from ..compile import CompiledStep, EpochResult
 from ..data import DataLoader, TensorDataset
+from .evaluation import are_classes
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
 
@@ -195,6 +196,25 @@ def as_arrays(operation: str, name: str, part: Any) -> Arrays:
     if len(x) == 0:
         raise ValueError(f"[{operation}] {name} is empty: shapes {x.shape}, {y.shape}")
     return x, y
+
+
+def check_data(
+    feed: Feed,
+    sets: Mapping[str, Arrays],
+    predict: Callable[[NDArray[Any]], NDArray[Any]],
+    same: bool,
+    ignored: int | None,
+) -> None:
+    """Raises ValueError for arrays that the model cannot be trained or validated on."""
+    parts = dict(sets) if feed.arrays is None else {"train": feed.arrays, **sets}
+    for name, part in parts.items():
+        check_finite(name, part)
+    labels = {name: y for name, (_, y) in parts.items() if y.ndim == 1 and y.dtype.kind in "iu"}
+    if labels and len(labels) == len(parts):
+        x, y = next(iter(parts.values()))
+        outputs = predict(x[:1])  # the model takes such inputs
+        if are_classes(outputs, y):
+            check_labels(labels, outputs.shape[1], same, ignored)
 
 
 def check_finite(name: str, part: Arrays) -> None:

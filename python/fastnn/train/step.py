@@ -30,6 +30,14 @@ class TrainingStep:
         average: Any,
         average_every: str,
     ) -> None:
+        optional = {"augment": augment, "penalty": penalty, "constraint": constraint}
+        for name, f in {"loss": loss, **{k: f for k, f in optional.items() if f}}.items():
+            if not callable(f):
+                raise TypeError(f"[Trainer] {name} must be a function; got {f!r}")
+        parameters = {id(p) for p in model.parameters()}
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        if not any(id(p) in parameters for p in trained):
+            raise ValueError("[Trainer] optimizer must be of the model's parameters; it has none")
         self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
         self.clip_norm, self.augment = clip_norm, augment
         self.penalty, self.constraint = penalty, constraint

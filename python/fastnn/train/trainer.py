@@ -25,8 +25,8 @@ from ..data import DataLoader
 from ..nn._checks import integer, one_of
 from . import checkpoint
 from .callbacks import Callback, as_callbacks, named
-from .evaluation import Metric, are_classes, device_of, predict, score
-from .feed import Arrays, Feed, Means, as_arrays, as_loader, as_sets, check_finite, check_labels
+from .evaluation import Metric, device_of, predict, score
+from .feed import Arrays, Feed, Means, as_arrays, as_loader, as_sets, check_data
 from .history import History, Row
 from .nonfinite import NonFiniteLossError, culprit
 from .schedule import Schedule
@@ -88,17 +88,11 @@ class Trainer:
             if not isinstance(value, kind):
                 wanted, got = kind.__name__, type(value).__name__
                 raise TypeError(f"[Trainer] {name} must be a {wanted}; got {got}")
-        functions = {"loss": loss, **{f"metrics[{k!r}]": f for k, f in (metrics or {}).items()}}
-        optional = {"augment": augment, "penalty": penalty, "constraint": constraint}
-        for name, f in {**functions, **{k: f for k, f in optional.items() if f}}.items():
-            if not callable(f):
-                raise TypeError(f"[Trainer] {name} must be a function; got {f!r}")
+        for name, metric in (metrics or {}).items():
+            if not callable(metric):
+                raise TypeError(f"[Trainer] metrics[{name!r}] must be a function; got {metric!r}")
         if taken := {"loss", "accuracy"} & set(metrics or ()):
             raise ValueError(f"[Trainer] the metric {taken.pop()!r} is there without asking")
-        parameters = {id(p) for p in model.parameters()}
-        trained = [p for group in optimizer.param_groups for p in group["params"]]
-        if not any(id(p) in parameters for p in trained):
-            raise ValueError("[Trainer] optimizer must be of the model's parameters; it has none")
         integer("Trainer", "average_from", average_from, 0)
         if seed is not None:
             integer("Trainer", "seed", seed, 0)
@@ -247,16 +241,10 @@ class Trainer:
 
     def check(self, feed: Feed, sets: Mapping[str, Arrays], check_classes: bool) -> None:
         """Raises ValueError for arrays that the model cannot be trained or validated on."""
-        parts = dict(sets) if feed.arrays is None else {"train": feed.arrays, **sets}
-        for name, part in parts.items():
-            check_finite(name, part)
-        labels = {name: y for name, (_, y) in parts.items() if y.ndim == 1 and y.dtype.kind in "iu"}
-        if labels and len(labels) == len(parts):
-            x, y = next(iter(parts.values()))
-            outputs = predict(self.model, x[:1], self.device)  # the model takes such inputs
-            if are_classes(outputs, y):
-                ignored = getattr(self.loss, "ignore_index", None)
-                check_labels(labels, outputs.shape[1], check_classes, ignored)
+        ignored = getattr(self.loss, "ignore_index", None)
+        check_data(
+            feed, sets, lambda x: predict(self.model, x, self.device), check_classes, ignored
+        )
 
     def _check_length(self, epochs: int, at: int) -> None:
         """Raises ValueError where the schedule does not fit these epochs, `at` batches of which
