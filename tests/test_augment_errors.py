@@ -18,6 +18,8 @@ BAD_ARGUMENTS = {
     "three degrees": lambda: augment.RandomRotation((1, 2, 3)),
     "translate beyond 1": lambda: augment.RandomAffine(0, translate=(0.1, 1.5)),
     "one translate": lambda: augment.RandomAffine(0, translate=(0.1,)),
+    "a scale alone": lambda: augment.RandomAffine(0, scale=1.1),
+    "a translate alone": lambda: augment.RandomAffine(0, translate=0.1),
     "scale 0": lambda: augment.RandomAffine(0, scale=(0, 1)),
     "shear of a right angle": lambda: augment.RandomAffine(0, shear=90),
     "three shears": lambda: augment.RandomAffine(0, shear=(1, 2, 3)),

@@ -87,7 +87,8 @@ def test_history_is_what_was_printed(trained):
     assert all(row["images_per_second"] > 0 for row in rows)
     best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     assert record["best_epoch"] == best["epoch"]
-    assert f"test accuracy {record['test']['accuracy']:.2%}" in output
+    assert f"test accuracy {record['test']['accuracy']:.2%} (" in output
+    assert "with 95 % confidence)" in output
     assert f"validation loss {rows[1]['val_loss']:.4f}" in output
 
 
@@ -230,6 +231,7 @@ def test_info():
         (["train", "--batch-size", "x"], "--batch-size: invalid"),
         (["train", "--lr", "nan"], "--lr: must be above 0; got nan"),
         (["train", "--seed", "-1"], "--seed: must be at least 0; got -1"),
+        (["train", "--seed", str(1 << 64)], "--seed: must be below 2^64"),
         (["train", "--threads", "0"], "--threads: must be at least 1; got 0"),
         (["predict", "run"], "IMAGE"),
     ],
@@ -251,6 +253,7 @@ def test_wrong_usage_ends_with_code_2(capsys, arguments, message):
         (["train", "--data", "mnist1d", "--data-dir", "nowhere"], r"nowhere/MNIST1D/mnist1d\.npz"),
         (["train", *SMALL, "--epochs", "1", "--lr", "1e30"], r"learning rate below 1e\+30"),
         (["train", *SMALL, "--epochs", "1", "--out", "file"], "file"),
+        (["train", "--model", "mlp", "--hidden", "1000000000000"], "not enough memory"),
         (["train", *SMALL, "--out", "RUN"], "holds a run already"),
         (["evaluate", "nowhere"], "no folder nowhere"),
         (["evaluate", "empty"], r"model\.json"),

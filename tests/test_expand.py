@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn import augment
+from fastnn import augment, ensemble
 from fastnn.augment.expand import originals
 from fastnn.cli import main
 from fastnn.data import sets
@@ -72,6 +72,19 @@ def test_bad_arrays() -> None:
         augment.expand(x, y[:2])
     with pytest.raises(ValueError, match=r"^\[expand\] shifts must be at least 0"):
         augment.expand(x, y, shifts=-1)
+    side = min(x.shape[2:])
+    with pytest.raises(ValueError, match=rf"^\[expand\] shifts must be below {side} pixels"):
+        augment.expand(x, y, shifts=side)
+    with pytest.raises(ValueError, match=r"^\[expand\] augment must keep the shape of images"):
+        augment.expand(x, y, augment=augment.RandomCrop(3))
+    mix = augment.MixUp()
+    for call in (
+        lambda: augment.expand(x, y, augment=mix),
+        lambda: augment.preview(x, mix),
+        lambda: ensemble.tta(lambda x: x, x, mix),
+    ):
+        with pytest.raises(TypeError, match=r"augment must change images alone"):
+            call()
 
 
 def read_idx(path: Path) -> Array:
@@ -124,7 +137,7 @@ def test_copies_of_validation_images_are_not_trained_on(
     with pytest.raises(ValueError, match=r"first must be a multiple of 6 originals; got 7"):
         augment.expand_files("mnist", tmp_path / "no", root=once, first=7, shifts=1)
     for folder, count in ((once, 30), (twice, 60)):
-        assert originals(folder, count) == 6
+        assert originals(folder, "mnist", count) == 6
         numbers = np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1)
         data = (numbers, np.tile(y, count // 6))
         monkeypatch.setitem(job.DATA, "mnist", lambda root, download, data=data: (data, data))
@@ -136,9 +149,10 @@ def test_copies_of_validation_images_are_not_trained_on(
         assert val[0] < 6
         assert set(train % 6) == set(range(6)) - {val[0]}
         assert len(train) == count * 5 // 6
-    (once / "expanded.json").write_text('{"originals": 7}')
+    assert originals(once, "kmnist", 30) == 30
+    (once / "MNIST" / "expanded.json").write_text('{"originals": 7}')
     with pytest.raises(ValueError, match=r"expanded\.json does not say of how many images 30 are"):
-        originals(once, 30)
+        originals(once, "mnist", 30)
 
 
 def test_expand_command_draws_from_its_seed(small_mnist: Any, tmp_path: Path) -> None:
@@ -159,10 +173,16 @@ def test_expand_command_refuses(small_mnist: Any, tmp_path: Path, capsys: Any) -
         ([], "nothing to do"),
         (["--shifts", "1", "--first", "7"], "first must be at most 6; got 7"),
         (["--scale", "1"], "scale must be in"),
+        (["--shifts", "1", "--copies", "3"], "--copies are of random changes"),
     ):
         assert main(["expand", "mnist", "--out", out, *options]) == 2
         assert message in capsys.readouterr().err
-    for options in (["--rotate", "-3"], ["--copies", "0"], ["--elastic", "4", "nan"]):
+    for options in (
+        ["--rotate", "-3"],
+        ["--copies", "0"],
+        ["--elastic", "4", "nan"],
+        ["--seed", str(1 << 64)],
+    ):
         with pytest.raises(SystemExit):
             main(["expand", "mnist", "--out", out, *options])
     with pytest.raises(ValueError, match=r"^\[expand\] name must be one of mnist"):

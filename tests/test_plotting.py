@@ -127,6 +127,26 @@ def test_gradient_norms():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", "gradient length")
 
 
+def test_legends_fit():
+    names = {f"{i}.weight": 1.0 for i in range(60)}
+    row = {"epoch": 1, "loss": 1.0}
+    for figure in (
+        plotting.gradient_norms([{"step": 1, "gradients": names}]),
+        plotting.curves({name: [row] for name in names}),
+    ):
+        figure.draw_without_rendering()
+        legend = figure.legends[0].get_window_extent()
+        assert legend.y0 >= 0
+        assert legend.y1 <= figure.bbox.height
+
+
+def test_an_epoch_alone_has_whole_ticks():
+    (axes,) = plotting.curves([{"epoch": 1, "loss": 1.0}]).axes
+    assert all(tick == round(tick) for tick in axes.get_xticks())
+    with pytest.raises(TypeError, match="metrics must be a list of names; got 'loss'"):
+        plotting.curves([{"epoch": 1, "loss": 1.0}], metrics="loss")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -287,6 +307,22 @@ def test_mistakes_are_sorted_and_named():
     assert [axes.get_title().split(" (")[0] for axes in shown] == ["b → a", "a → b"]
     assert figure.get_suptitle().startswith("2 of 5 wrong: ")
     np.testing.assert_allclose(shown[0].images[0].get_array(), x[3, 0])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_other_ranges(channels):
+    """uint8 is over 255, other numbers from the lowest to the highest of those that are shown."""
+    grey = np.random.default_rng(0).integers(0, 256, (2, channels, 4, 4))
+    scores = 4 * np.eye(2)[[0, 1]]
+
+    def first(x):
+        shown = plotting.mistakes(x, [1, 0], scores, ("a", "b")).axes[0].images[0].get_array()
+        return np.asarray(shown if channels == 1 else shown.transpose(2, 0, 1))
+
+    np.testing.assert_allclose(first(grey.astype(np.uint8)), grey[0].squeeze() / 255, rtol=1e-6)
+    low, high = grey.min(), grey.max()
+    expected = (grey[0].squeeze() - low) / (high - low)
+    np.testing.assert_allclose(first((grey - 100) / 40), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 import fastnn as fn
-from fastnn import cli, io
+from fastnn import cli, io, metrics
 from fastnn.report import report
 from fastnn.train import job
 
@@ -80,7 +80,9 @@ def test_the_page_of_a_run(run):
     assert missing == []
     got, record = page(path), history(run)
     best = next(row for row in record["epochs"] if row["epoch"] == record["best_epoch"])
-    assert got.after("Test accuracy") == f"{record['test']['accuracy']:.2%}"
+    accuracy, n = record["test"]["accuracy"], record["test"]["examples"]
+    low, high = metrics.proportion_interval(round(accuracy * n), n)
+    assert got.after("Test accuracy") == f"{accuracy:.2%} ({low:.2%} to {high:.2%})"
     assert got.after("Validation accuracy") == f"{best['val_accuracy']:.2%}"
     assert got.after("Best epoch") == f"{record['best_epoch']:g} of 3"
     assert got.after("Parameters") == f"{64 * 8 + 8 + 80 + 10:,}"
@@ -141,9 +143,9 @@ def test_missing_values_are_dashes(tmp_path):
 
 def test_an_interrupted_run_is_tested_now(run):
     record = history(run)
-    expected = f"{record.pop('test')['accuracy']:.2%}"
+    expected = f"{record.pop('test')['accuracy']:.2%} ("
     (run / "history.json").write_text(json.dumps(record))
-    assert page(report(run)[0]).after("Test accuracy") == expected
+    assert page(report(run)[0]).after("Test accuracy").startswith(expected)
 
 
 def test_a_data_set_that_is_gone_is_said(run, tmp_path, capsys):

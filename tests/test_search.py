@@ -64,8 +64,16 @@ def test_random():
 def test_random_choices_differ():
     found = search.random({"a": [1, 2, 3], "b": [1, 2]}, 6)
     assert len({tuple(params.values()) for params in found}) == 6
-    with pytest.warns(UserWarning, match="smaller than n_iter=7"):
+    with pytest.warns(UserWarning, match="there are 6 combinations, not 7"):
         assert len(search.random({"a": [1, 2, 3], "b": [1, 2]}, 7)) == 6
+
+
+def test_more_choices_begin_with_the_same():
+    space = {"a": range(10), "b": range(10), "c": range(8)}
+    found = search.random(space, 700, seed=2)
+    for trials in (1, 6, 12, 80, 400):
+        assert search.random(space, trials, seed=2) == found[:trials]
+    assert len({tuple(params.values()) for params in found}) == 700
 
 
 # --- run ----------------------------------------------------------------------------------------
@@ -300,6 +308,7 @@ def test_optuna_is_told_only_of_what_rows_have():
         (lambda: search.grid({"a": 3}), TypeError, r"\[grid\] .*'a'"),
         (lambda: search.random({"a": 3}, 2), TypeError, r"\[random\] .*'a'"),
         (lambda: search.random(SPACE, 0), ValueError, r"\[random\] trials must be at least 1"),
+        (lambda: search.run(product, SPACE), TypeError, r"such as grid\(space\); got a space"),
         (lambda: search.run(product, []), ValueError, r"\[run\] expected one or more candidates"),
         (lambda: search.run(product, [{"f": math.sin}]), TypeError, r"\[run\] .* JSON holds; got"),
         (lambda: search.run(product, [{"lr": math.nan}]), TypeError, r"\[run\] .* JSON holds; got"),

@@ -32,8 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
         return 130
-    except (ValueError, OSError, ImportError) as error:
-        print("fastnn: error:", " ".join(str(error).split()), file=sys.stderr)
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, MemoryError):
+            text = f"not enough memory ({text})"
+        print("fastnn: error:", text, file=sys.stderr)
         return 2
     return 0
 
@@ -104,6 +107,10 @@ def expand(data: str, out: str, data_dir: str, threads: int | None, **options: A
         raise ValueError(
             "[expand] nothing to do: give --shifts, --rotate, --scale, --shear or --elastic"
         )
+    if options["copies"] > 1 and not geometric:
+        raise ValueError(
+            "[expand] --copies are of random changes: give --rotate, --scale, --shear or --elastic"
+        )
     change = augment.Compose(geometric) if geometric else None
     before, after = augment.expand_files(data, out, root=data_dir, augment=change, **options)
     print(f"{out}: {after:,} training images from {before:,}; --data {data} --data-dir {out}")
@@ -132,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     rates = ", ".join(f"{name} {lr:g}" for name, (lr, _) in OPTIMIZERS.items())
     add("--lr", type=_rate, metavar="X", help=f"first learning rate, falls to 0 ({rates})")
     add("--optimizer", choices=OPTIMIZERS, default=default.optimizer, help="(%(default)s)")
-    add("--seed", type=_natural, default=default.seed, metavar="N", help="(%(default)s)")
+    add("--seed", type=_seed, default=default.seed, metavar="N", help="(%(default)s)")
     add("--out", metavar="DIR", help="folder of the run (runs/<data>-<model>)")
     _machine(command)
 
@@ -167,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--shear", type=_share, default=0.0, metavar="DEG", help="at random, by at most this")
     add("--elastic", type=_rate, nargs=2, metavar=("ALPHA", "SIGMA"), help="distortion, in pixels")
     add("--copies", type=_positive, default=1, metavar="N", help="random versions of each (1)")
-    add("--seed", type=_natural, default=0, metavar="N", help="(%(default)s)")
+    add("--seed", type=_seed, default=0, metavar="N", help="(%(default)s)")
     add("--threads", type=_positive, metavar="N", help="of the CPU")
 
     _command(commands, "info", info, "version, instruction sets, threads")
@@ -201,6 +208,13 @@ def _natural(text: str) -> int:
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"must be at least 0; got {text}")
+    return number
+
+
+def _seed(text: str) -> int:
+    number = _natural(text)
+    if number >= 1 << 64:
+        raise argparse.ArgumentTypeError(f"must be below 2^64; got {text}")
     return number
 
 

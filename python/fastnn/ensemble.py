@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import Tensor, from_numpy, nn
 from ._extras import need
+from .augment.compose import images_alone
 from .metrics._inputs import checked_labels, checked_outputs, probabilities
 from .nn._checks import integer
 from .train import Trainer, predict
@@ -60,6 +61,7 @@ def tta(
     Test-time augmentation: `augment` is what training had, and draws anew for each copy from the
     generator that `manual_seed` sets. `x` as it is takes no part.
     """
+    images_alone("tta", augment)
     images = from_numpy(x)
     drawn = (augment(images).numpy() for _ in range(integer("tta", "copies", copies)))
     total: Any = sum(_probabilities("tta", predict, copy, from_logits) for copy in drawn)

@@ -16,6 +16,7 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,11 +45,22 @@ def grid(space: Mapping[str, Sequence[Any]]) -> list[Params]:
 def random(space: Mapping[str, Any], trials: int, seed: int = 0) -> list[Params]:
     """`trials` random combinations of `space`: {name: values, or a distribution of scipy.stats}.
 
-    Where all are values, combinations differ; there may then be fewer than `trials`, which a
-    UserWarning says. For rates use `scipy.stats.loguniform`. Raises as `grid`.
+    More trials of the same space and seed begin with the same ones. Where all are values,
+    combinations differ; there may then be fewer than `trials`, which a UserWarning says. For rates
+    use `scipy.stats.loguniform`. Raises as `grid`.
     """
     integer("random", "trials", trials)
-    return _sampled("random", "ParameterSampler", space, trials, random_state=seed)
+    values = space.values() if isinstance(space, Mapping) else ()
+    if any(hasattr(v, "rvs") for v in values):
+        return _sampled("random", "ParameterSampler", space, trials, random_state=seed)
+    combinations = _made("random", "ParameterGrid", space)
+    count = len(combinations)
+    if count < trials:
+        warnings.warn(f"[random] there are {count} combinations, not {trials}", stacklevel=2)
+    # The first ones that other methods draw change with how many are drawn.
+    draw = need("sklearn.utils.random", "train", "random").sample_without_replacement
+    numbers = draw(count, min(count, trials), method="pool", random_state=seed)
+    return [_plain(combinations[int(number)]) for number in numbers]
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,8 @@ def run(
     and version, or of parameters with other names raises ValueError, as does a file that is
     something else.
     """
+    if isinstance(candidates, Mapping):
+        raise TypeError("[run] expected candidates, such as grid(space); got a space")
     integer("run", "seed", seed, 0)
     one_of("run", "direction", direction, ("minimize", "maximize"))
     wanted = {_key(params, seed): dict(params) for params in candidates}
@@ -139,22 +153,33 @@ class OptunaPruning(Callback):
 
 
 def _sampled(name: str, sampler: str, *arguments: Any, **options: Any) -> list[Params]:
-    make = getattr(need("sklearn.model_selection", "train", name), sampler)
     try:
-        found = list(make(*arguments, **options))
+        return [_plain(params) for params in _made(name, sampler, *arguments, **options)]
     except (TypeError, ValueError) as error:
         raise type(error)(f"[{name}] {error}") from None
-    return [{key: _plain(value) for key, value in params.items()} for params in found]
 
 
-def _plain(value: Any) -> Any:
+def _made(name: str, sampler: str, *arguments: Any, **options: Any) -> Any:
+    """One of scikit-learn's."""
+    make = getattr(need("sklearn.model_selection", "train", name), sampler)
+    try:
+        return make(*arguments, **options)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"[{name}] {error}") from None
+
+
+def _plain(params: Params) -> Params:
+    return {key: _number(value) for key, value in params.items()}
+
+
+def _number(value: Any) -> Any:
     """A NumPy number as Python's."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _key(params: Mapping[str, Any], seed: int) -> str:
     try:
-        return json.dumps([params, seed], sort_keys=True, allow_nan=False, default=_plain)
+        return json.dumps([params, seed], sort_keys=True, allow_nan=False, default=_number)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"[run] expected parameters that JSON holds; got {params} ({error})"
@@ -229,4 +254,4 @@ def _append(path: Path, trial: Trial) -> None:
 
 
 def _line(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, default=_plain).encode() + b"\n"
+    return json.dumps(record, default=_number).encode() + b"\n"

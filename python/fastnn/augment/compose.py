@@ -47,6 +47,12 @@ class Compose:
         return f"Compose([{', '.join(map(repr, self.transforms))}])"
 
 
+def images_alone(user: str, augment: Any) -> None:
+    """Raises TypeError for an augmentation that changes targets as well."""
+    if _takes_targets(augment):
+        raise TypeError(f"[{user}] augment must change images alone; this one changes targets too")
+
+
 def _takes_targets(transform: Any) -> bool:
     return bool(getattr(transform, "takes_targets", False))
 

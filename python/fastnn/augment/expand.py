@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from .. import manual_seed
 from ..data import sets
 from ..nn._checks import integer, one_of
+from .compose import images_alone
 
 _BATCH = 1000  # images augmented at once
-ORIGINALS = "expanded.json"
 
 
 def expand(
@@ -36,7 +36,8 @@ def expand(
     all images as ``augment`` changes them, which draws from the generator of `manual_seed`. uint8
     images are augmented as numbers in [0, 1] and rounded back; other dtypes are kept.
 
-    Raises ValueError for arrays of other shapes.
+    Raises ValueError for arrays of other shapes, shifts as large as the images, and an ``augment``
+    that changes their shape, TypeError for one that changes targets too.
     """
     x, y = np.asarray(x), np.asarray(y)
     integer("expand", "shifts", shifts, 0)
@@ -45,6 +46,9 @@ def expand(
         raise ValueError(
             f"[expand] expected images (N, C, H, W) and labels (N); got {x.shape} and {y.shape}"
         )
+    if shifts >= min(x.shape[2:]):
+        raise ValueError(f"[expand] shifts must be below {min(x.shape[2:])} pixels; got {shifts}")
+    images_alone("expand", augment)
     directions = ((-1, 0), (1, 0), (0, -1), (0, 1))
     parts = [x]
     parts += [_moved(x, n * dy, n * dx) for n in range(1, shifts + 1) for dy, dx in directions]
@@ -82,7 +86,7 @@ def expand_files(
     count = len(x) if first is None else integer("expand", "first", first)
     if count > len(x):
         raise ValueError(f"[expand] first must be at most {len(x)}; got {count}")
-    unchanged = min(originals(root, len(x)), count)
+    unchanged = min(originals(root, name, len(x)), count)
     if count % unchanged:
         raise ValueError(f"[expand] first must be a multiple of {unchanged} originals; got {count}")
     manual_seed(seed)
@@ -96,7 +100,7 @@ def expand_files(
         arrays = (train[0][:, 0], train[1], _bytes(test[0])[:, 0], test[1])
         for file, array in zip(files, arrays, strict=True):
             _write_idx(temporary / folder / file, array.astype(np.uint8))
-        (temporary / ORIGINALS).write_text(json.dumps({"originals": unchanged}))
+        _note(temporary, name).write_text(json.dumps({"originals": unchanged}))
         os.rename(temporary, target)
     except BaseException:  # Ctrl-C too
         shutil.rmtree(temporary, ignore_errors=True)
@@ -104,12 +108,12 @@ def expand_files(
     return count, len(train[0])
 
 
-def originals(root: str | os.PathLike[str], count: int) -> int:
-    """How many of ``count`` training images in the folder are no copies.
+def originals(root: str | os.PathLike[str], name: str, count: int) -> int:
+    """How many of the ``count`` training images of this data set in the folder are no copies.
 
     Raises ValueError where `expanded.json` does not fit them.
     """
-    file = Path(root) / ORIGINALS
+    file = _note(Path(root), name)
     if not file.is_file():
         return count
     try:
@@ -119,6 +123,10 @@ def originals(root: str | os.PathLike[str], count: int) -> int:
     except (ValueError, KeyError, TypeError):
         pass
     raise ValueError(f"[expand] {file} does not say of how many images {count} are copies")
+
+
+def _note(root: Path, name: str) -> Path:
+    return root / Path(sets._TORCHVISION[name][1]).parent / "expanded.json"
 
 
 def _moved(x: NDArray[Any], dy: int, dx: int) -> NDArray[Any]:
@@ -135,10 +143,13 @@ def _augmented(x: NDArray[Any], augment: Callable[[Any], Any]) -> NDArray[Any]:
     y = np.empty_like(x)
     for at in range(0, len(x), _BATCH):
         part = x[at : at + _BATCH]
-        if x.dtype == np.uint8:
-            y[at : at + _BATCH] = _bytes(np.asarray(augment(part / np.float32(255))))
-        else:
-            y[at : at + _BATCH] = np.asarray(augment(part))
+        changed = np.asarray(augment(part / np.float32(255) if x.dtype == np.uint8 else part))
+        if changed.shape != part.shape:
+            raise ValueError(
+                f"[expand] augment must keep the shape of images; it made {changed.shape[1:]} of "
+                f"{part.shape[1:]}"
+            )
+        y[at : at + _BATCH] = _bytes(changed) if x.dtype == np.uint8 else changed
     return y
 
 

@@ -104,7 +104,7 @@ class RandomAffine(Geometric):
             else _numbers("RandomAffine", "translate", translate, 2, "[0, 1]")
         )
         self.scale = (
-            None if scale is None else _range("RandomAffine", "scale", scale, "[0.001, 1000]")
+            None if scale is None else _pair("RandomAffine", "scale", scale, "[0.001, 1000]")
         )
         self.shear = None if shear is None else _shear(shear)
         self.fill = _fill("RandomAffine", fill)
@@ -242,7 +242,7 @@ def _fill(name: str, fill: float | str) -> float | str:
 def _numbers(
     name: str, argument: str, values: Sequence[float], count: int, interval: str
 ) -> tuple[float, ...]:
-    if len(values) != count:
+    if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != count:
         raise ValueError(f"[{name}] {argument} must have {count} values; got {values!r}")
     return tuple(float(number(name, argument, v, interval)) for v in values)
 
@@ -252,6 +252,11 @@ def _range(name: str, argument: str, value: float | Sequence[float], interval: s
     if isinstance(value, str) or not isinstance(value, Sequence):
         half = float(number(name, argument, value, "[0, inf)"))
         return -half, half
+    return _pair(name, argument, value, interval)
+
+
+def _pair(name: str, argument: str, value: Sequence[float], interval: str) -> Range:
+    """(low, high) from such a pair."""
     low, high = _numbers(name, argument, value, 2, interval)
     if low > high:
         raise ValueError(f"[{name}] {argument} must be (low, high); got {value!r}")

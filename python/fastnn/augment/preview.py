@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..nn._checks import integer
-from ..plotting._figure import PathLike, array, displayable, done, new
+from ..plotting._figure import PathLike, array, displayable, done, in_unit, new
+from .compose import images_alone
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,12 +19,15 @@ def preview(
     """Each image of x (N, C, H, W), at most 8, above ``rows`` versions of it.
 
     Returns the figure and, given a ``path``, writes it as PNG or SVG, as `fastnn.plotting` does.
-    Images are shown with black for 0 and white for 1. Raises ImportError without matplotlib
-    (extra ``plot``).
+    Images are shown with black for 0 and white for 1, uint8 ones for 255; numbers outside of that
+    from the lowest to the highest. Raises ImportError without matplotlib (extra ``plot``),
+    TypeError for an augmentation that changes targets too.
     """
+    images_alone("preview", augment)
     originals = array("preview", "x", x, (4,))[:8]
     integer("preview", "rows", rows)
     versions = [array("preview", "augmented x", augment(originals), (4,)) for _ in range(rows)]
+    originals, *versions = in_unit([originals, *versions])
     figure = new(9, 1.2 * (rows + 1))
     grid = figure.subplots(rows + 1, len(originals), squeeze=False)
     for line, shown in zip(grid, [originals, *versions], strict=True):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import from_numpy, softmax
+from .. import Tensor, from_numpy, softmax
 
 
 def outputs_and_labels(
@@ -24,7 +24,7 @@ def outputs_and_labels(
 
 def checked_outputs(name: str, outputs: ArrayLike) -> NDArray[Any]:
     """Outputs (N, C), C >= 2, of numbers. -inf, the logarithm of a probability of 0, is one."""
-    z = np.asarray(outputs)
+    z = np.asarray(outputs.detach().cpu() if isinstance(outputs, Tensor) else outputs)
     if z.ndim != 2 or len(z) == 0 or z.shape[1] < 2:
         raise ValueError(f"[{name}] expected outputs (N, C) of 2 or more classes; got {z.shape}")
     if z.dtype.kind not in "fiu":
@@ -38,7 +38,7 @@ def checked_outputs(name: str, outputs: ArrayLike) -> NDArray[Any]:
 
 def checked_labels(name: str, what: str, y: ArrayLike, n: int | None = None) -> NDArray[np.int64]:
     """Class numbers (N), `n` of them, as int64."""
-    labels = np.asarray(y)
+    labels = np.asarray(y.cpu() if isinstance(y, Tensor) else y)
     if labels.ndim != 1 or len(labels) == 0 or (n is not None and len(labels) != n):
         wanted = "(N)" if n is None else f"({n},)"
         raise ValueError(f"[{name}] expected {what} of shape {wanted}; got {labels.shape}")

@@ -50,8 +50,8 @@ def fit_temperature(logits: ArrayLike, y: ArrayLike) -> float:
     validation data: training data would say that no correction is needed.
 
     The loss is convex in 1 / T; T is where its slope, the mean of E_p[z] - z_y, is 0. Raises
-    ValueError where it is not 0 anywhere: where every answer is right (T falls to 0), or where the
-    logits say no more about the labels than chance does (T grows without end).
+    ValueError where it is not 0 anywhere: where no logit is above the true class's (T falls to 0),
+    or where the logits say no more about the labels than chance does (T grows without end).
     """
     z, labels = outputs_and_labels("fit_temperature", logits, y)
     wide = z.astype(np.float64)
@@ -60,7 +60,9 @@ def fit_temperature(logits: ArrayLike, y: ArrayLike) -> float:
     wide -= wide.max(1, keepdims=True)
     true = wide[np.arange(len(wide)), labels]
     if not true.any():
-        raise ValueError("[fit_temperature] every answer is right: no temperature is the best")
+        raise ValueError(
+            "[fit_temperature] the true class always has the largest logit: no best one"
+        )
 
     def slope(inverse: float) -> float:
         p = probabilities("fit_temperature", wide * inverse, True)

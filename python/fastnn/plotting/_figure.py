@@ -109,6 +109,17 @@ def mosaic(axes: Any, tiles: NDArray[Any], columns: int, cmap: str, low: float, 
     return image
 
 
+def in_unit(pictures: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Pictures as numbers in [0, 1]: uint8 over 255, others that are outside from their lowest to
+    their highest, all of them alike."""
+    if pictures[0].dtype == np.uint8:
+        return [p / np.float32(255) for p in pictures]
+    low, high = min(p.min() for p in pictures), max(p.max() for p in pictures)
+    if low >= 0 and high <= 1:
+        return list(pictures)
+    return [(p - low) / (high - low if high > low else 1) for p in pictures]
+
+
 def displayable(image: NDArray[Any]) -> NDArray[Any]:
     """(C, H, W) to (H, W), or to (H, W, 3) within [0, 1]."""
     shown: NDArray[Any] = image[0] if len(image) != 3 else image.transpose(1, 2, 0).clip(0, 1)

@@ -46,6 +46,8 @@ def curves(
     if not runs:
         raise ValueError("[curves] expected at least one run; got none")
     runs = {str(label): _rows(str(label), rows, against, epochs) for label, rows in runs.items()}
+    if isinstance(metrics, str):
+        raise TypeError(f"[curves] metrics must be a list of names; got {metrics!r}")
     known = {column: None for rows in runs.values() for row in rows for column in row}
     if metrics is None:
         metrics = [m for m in ("loss", "accuracy") if _parts(known, m)]
@@ -55,7 +57,8 @@ def curves(
     if not metrics:
         raise ValueError(f"[curves] no metrics; the rows have {', '.join(known)}")
     several = len(runs) > 1
-    figure = new(0.4 + 4.4 * len(metrics) + 1.4 * several, 3.6)
+    named = len(runs) * several
+    figure = new(0.4 + 4.4 * len(metrics) + 1.4 * several, max(3.6, 0.6 + 0.17 * (named + 2)))
     for axes, metric in zip(
         figure.subplots(1, len(metrics), squeeze=False).flat, metrics, strict=True
     ):
@@ -64,7 +67,7 @@ def curves(
         if log_x:
             axes.set_xscale("log")
         elif against == "epoch":
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if log_y and not metric.endswith("accuracy"):
             axes.set_yscale("log")
     if several:
@@ -171,7 +174,7 @@ def gradient_norms(rows: Rows, path: PathLike | None = None) -> Figure:
     names = list({name: None for row in rows for name in row["gradients"]})
     if not names:
         raise ValueError("[gradient_norms] expected the length of at least one gradient; got none")
-    figure = new(7, 3.8)
+    figure = new(7, max(3.8, 0.6 + 0.17 * (len(names) + 1)))
     axes = figure.subplots()
     for name, colour in zip(names, colours(len(names), ordered=True), strict=True):
         points = [(row["step"], row["gradients"][name]) for row in rows if name in row["gradients"]]

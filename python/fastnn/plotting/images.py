@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import from_numpy, softmax
-from ._figure import PathLike, array, displayable, done, labels, new
+from ._figure import PathLike, array, displayable, done, in_unit, labels, new
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,11 +47,14 @@ def mistakes(
         f"{len(wrong)} of {len(y)} wrong{shown}: true → predicted (its probability)", fontsize=10
     )
     between = "\n→ " if max(map(len, classes)) > 3 else " → "  # long names need a line each
-    for axes, i in zip(figure.subplots(rows, 8, squeeze=False).flat, wrong[:_SHOWN], strict=False):
+    wrong = wrong[:_SHOWN]
+    examples = in_unit([x[wrong]])[0] if x.ndim == 4 and len(wrong) else x[wrong]
+    grid = figure.subplots(rows, 8, squeeze=False).flat
+    for axes, i, example in zip(grid, wrong, examples, strict=False):
         if x.ndim == 4:
-            axes.imshow(displayable(x[i]), cmap="gray", vmin=0, vmax=1)
+            axes.imshow(displayable(example), cmap="gray", vmin=0, vmax=1)
         else:
-            axes.plot(x[i].T)
+            axes.plot(example.T)
         title = f"{classes[y[i]]}{between}{classes[predicted[i]]} ({certainty[i]:.0%})"
         axes.set_title(title, fontsize=8)
     for axes in figure.axes:

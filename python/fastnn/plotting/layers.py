@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import Tensor, nn, no_grad
 from ..nn._checks import integer
-from ._figure import PathLike, array, colours, displayable, done, mosaic, new
+from ._figure import PathLike, array, colours, displayable, done, in_unit, mosaic, new
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,7 +112,7 @@ def feature_maps(
     figure.clear()
     left, axes = figure.subplots(1, 2, width_ratios=(1.8, width))
     if x.ndim == 3:
-        left.imshow(displayable(x), cmap="gray")
+        left.imshow(displayable(in_unit([x])[0]), cmap="gray")
         left.set(xticks=[], yticks=[])
     else:
         left.plot(x.T)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from .. import __version__, io, nn, plotting
-from ..metrics import confusion_matrix
+from ..metrics import confusion_matrix, proportion_interval
 from ..train.evaluation import score
 from ..train.job import Run
 from . import _html
@@ -132,7 +132,12 @@ class _Page:
         """Accuracy and loss of a part of the data among the key figures."""
         for name in ("accuracy", "loss"):
             if _is_number(scores.get(name)):
-                self.key.append((f"{part} {name}".capitalize(), _cell(name, scores[name])))
+                text, examples = _cell(name, scores[name]), scores.get("examples")
+                if name == "accuracy" and isinstance(examples, int) and examples > 0:
+                    share = min(max(scores[name], 0.0), 1.0)
+                    interval = proportion_interval(round(share * examples), examples)
+                    text += f" ({' to '.join(_cell(name, end) for end in interval)})"
+                self.key.append((f"{part} {name}".capitalize(), text))
 
     def drawn(self, what: str, draw: Callable[[], Figure], alt: str, chart: bool) -> str:
         """A figure's HTML; where it cannot be drawn nothing, and a note of why."""
@@ -213,7 +218,7 @@ def _add_test(page: _Page, run: Run, data_dir: PathLike | None, device: str) -> 
     logits = run.logits(x, device)
     predicted = logits.argmax(1)
     if not page.record.test:  # an interrupted run has not come to it
-        page.results(score(logits, y), "test")
+        page.results({**score(logits, y), "examples": len(y)}, "test")
     wrong = int((predicted != y).sum())
     if wrong:
         content = page.drawn(

@@ -17,6 +17,7 @@ from .. import data, get_num_threads, io, manual_seed, nn, optim, plotting, zero
 from .._extras import need
 from ..augment.expand import originals
 from ..data.sets import EXPANDABLE
+from ..metrics import proportion_interval
 from .callbacks import ProgressBar
 from .evaluation import predict, score
 from .history import Row
@@ -166,13 +167,15 @@ def train(options: Options) -> Path:
         if not any(out.iterdir()):
             out.rmdir()
     best = history.best
-    test = score(logits, y_test)
+    test = score(logits, y_test) | {"examples": len(y_test)}
+    low, high = proportion_interval(round(test["accuracy"] * len(y_test)), len(y_test))
     _write_json(out, record | {"epochs": history, "best_epoch": best["epoch"], "test": test})
     plotting.curves(history, out / "curves.png")
     plotting.mistakes(x_test, y_test, logits, classes, out / "mistakes.png")
     print(
         f"best epoch {best['epoch']:.0f}: validation accuracy {best['val_accuracy']:.2%}, "
-        f"test accuracy {test['accuracy']:.2%}\nwrote {out}: "
+        f"test accuracy {test['accuracy']:.2%} ({low:.2%} to {high:.2%} with 95 % confidence)\n"
+        f"wrote {out}: "
         f"{', '.join(sorted(path.name for path in out.iterdir()))}"
     )
     return out
@@ -184,7 +187,9 @@ def _load(options: Options) -> tuple[Any, ...]:
     Of an expanded set the originals are split; copies of those for validation are left out.
     """
     (x, y), (x_test, y_test) = DATA[options.data](options.data_dir, options.download)
-    count = originals(options.data_dir, len(x)) if options.data in EXPANDABLE else len(x)
+    count = (
+        originals(options.data_dir, options.data, len(x)) if options.data in EXPANDABLE else len(x)
+    )
     (train,), (val,), _ = data.train_val_test_split(
         np.arange(count), val_size=1 / 6, test_size=0, seed=options.seed, stratify=y[:count]
     )
