@@ -66,5 +66,6 @@ def run(job: Job) -> dict[str, float]:
     axes = (fig := figure(8, 8)).subplots()
     tiles = weights.numpy().reshape(side, side, 28, 28).swapaxes(1, 2)
     axes.imshow(tiles.reshape(side * 28, side * 28), cmap="gray")
+    axes.set_axis_off()
     fig.savefig(job.folder / "map.png")
     return {"test": percent_right(np.concatenate(outputs), y_test)}
