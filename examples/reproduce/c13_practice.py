@@ -25,7 +25,10 @@ SCHEDULES: dict[
     "cosine": lambda opt, epochs, steps: schedules.CosineAnnealingLR(opt, epochs),
     "plateau": lambda opt, epochs, steps: schedules.ReduceLROnPlateau(opt, factor=0.2, patience=2),
     "cyclical": lambda opt, epochs, steps: schedules.CyclicLR(
-        opt, opt.param_groups[0]["lr"] / 10, opt.param_groups[0]["lr"], step_size_up=2 * steps
+        opt,
+        opt.param_groups[0]["lr"] / 10,
+        opt.param_groups[0]["lr"],
+        step_size_up=min(4, epochs) * steps // 2,
     ),
 }
 
