@@ -1,8 +1,8 @@
 """R1: 99 % on MNIST in two or three seconds of training on two cores.
 
 A small convolutional network, cross-entropy, Adam with one cycle of the learning rate (Smith,
-"Super-convergence", 2018). Widths, rate and batch size were chosen on the last 10,000 training
-images with the other 50,000; here all 60,000 are trained on, and the test images are looked at
+"Super-convergence", 2018). Widths, rate, smoothing and batch size were chosen on the last 10,000
+training images with the other 50,000; here all 60,000 are trained on, and the test images looked at
 once, after training.
 
 The seconds are those of all epochs, shuffles and steps: with the images in memory, and without
@@ -22,7 +22,7 @@ from fastnn.optim import lr_scheduler
 from fastnn.train import Trainer
 
 CROP = 2  # pixels off each side: digits lie in the 20 x 20 in the middle
-EPOCHS, BATCH, RATE = 2, 64, 0.007
+EPOCHS, BATCH, RATE, SMOOTHING = 2, 64, 0.007, 0.05
 
 
 def network() -> nn.Sequential:
@@ -37,7 +37,7 @@ def network() -> nn.Sequential:
 @recipe(
     "R1",
     "conv 5x5 x8 and 3x3 x32 with max-pooling, Adam, 2 epochs of all 60,000 images, batch 64, one "
-    "cycle of the rate up to 0.007",
+    "cycle of the rate up to 0.007, label smoothing 0.05",
     reported={"accuracy": "99.04 (mean of 30 runs)", "seconds": "0.76 on a laptop GPU"},
     metric="test accuracy, %; seconds of training alone",
     minutes=0.1,
@@ -61,7 +61,9 @@ def run(job: Job) -> dict[str, float]:
         pct_start=0.25,
         cycle_momentum=False,
     )
-    trainer = Trainer(model, nn.CrossEntropyLoss(), opt, scheduler=cycle, seed=job.seed)
+    trainer = Trainer(
+        model, nn.CrossEntropyLoss(label_smoothing=SMOOTHING), opt, scheduler=cycle, seed=job.seed
+    )
     start = time.perf_counter()
     trainer.fit((x, y), epochs=EPOCHS, batch_size=BATCH)
     seconds = time.perf_counter() - start
