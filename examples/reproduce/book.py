@@ -53,8 +53,8 @@ def train(
 ) -> Trainer:
     """Trains on parts.train; the model is then that of the best validation accuracy.
 
-    `lmbda` is the book's: (lmbda / 2n) sum w^2 with n training images. The history has
-    the accuracy on `watched` sets too. Options are the trainer's.
+    `lmbda` is the book's: (lmbda / 2n) sum w^2 with n training images. The history has the accuracy
+    on `watched` sets too. Options are the trainer's.
     """
     best = EarlyStopping("val_accuracy", patience=epochs)  # never stops, keeps the best weights
     opt = sgd(model, eta, lmbda / len(parts.train[0]), momentum)

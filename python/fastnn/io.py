@@ -111,7 +111,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises OSError that names the file.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    with errors_of_writing(path):
+    with errors_saying(f"cannot write {path}"):
         try:
             with open(temporary, "xb") as file:
                 file.write(data)
@@ -130,26 +130,20 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def errors_of_writing(path: Path) -> Iterator[None]:
-    """An OSError within names the file; those of a full disk do not by themselves."""
+def errors_saying(text: str) -> Iterator[None]:
+    """An OSError within says this before its reason; that of a full disk names no file itself."""
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
-        raise type(error)(error.errno, f"cannot write {path}: {reason}") from error
+        raise type(error)(error.errno, f"{text}: {error.strerror or error}") from error
 
 
 def check_folder(user: str, folder: Path) -> None:
     """Make the folder if it isn't there. Raises OSError where no file can be made in it."""
-    try:
+    with errors_saying(f"[{user}] cannot write to the folder {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        reason = error.strerror or error
-        raise type(error)(
-            error.errno, f"[{user}] cannot write to the folder {folder}: {reason}"
-        ) from error
 
 
 def discard_unfinished(folder: Path, pattern: str) -> None:

@@ -12,12 +12,13 @@ For search that learns from its trials use Optuna, with `OptunaPruning` to end t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ def grid(space: Mapping[str, Sequence[Any]]) -> list[Params]:
 
     Raises ValueError or TypeError for values that are no sequence, or empty.
     """
-    return _sampled("grid", "ParameterGrid", space)
+    with _errors_named("grid"):
+        return [_plain(params) for params in _sampler("grid", "ParameterGrid")(space)]
 
 
 def random(space: Mapping[str, Any], trials: int, seed: int = 0) -> list[Params]:
@@ -51,9 +53,11 @@ def random(space: Mapping[str, Any], trials: int, seed: int = 0) -> list[Params]
     """
     integer("random", "trials", trials)
     values = space.values() if isinstance(space, Mapping) else ()
-    if any(hasattr(v, "rvs") for v in values):
-        return _sampled("random", "ParameterSampler", space, trials, random_state=seed)
-    combinations = _made("random", "ParameterGrid", space)
+    with _errors_named("random"):
+        if any(hasattr(v, "rvs") for v in values):
+            sampler = _sampler("random", "ParameterSampler")
+            return [_plain(params) for params in sampler(space, trials, random_state=seed)]
+        combinations = _sampler("random", "ParameterGrid")(space)
     count = len(combinations)
     if count < trials:
         warnings.warn(f"[random] there are {count} combinations, not {trials}", stacklevel=2)
@@ -152,18 +156,15 @@ class OptunaPruning(Callback):
             raise self._pruned(f"{self.monitor} {row[self.monitor]:g} at validation {step + 1}")
 
 
-def _sampled(name: str, sampler: str, *arguments: Any, **options: Any) -> list[Params]:
-    try:
-        return [_plain(params) for params in _made(name, sampler, *arguments, **options)]
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"[{name}] {error}") from None
-
-
-def _made(name: str, sampler: str, *arguments: Any, **options: Any) -> Any:
+def _sampler(name: str, kind: str) -> Any:
     """One of scikit-learn's."""
-    make = getattr(need("sklearn.model_selection", "train", name), sampler)
+    return getattr(need("sklearn.model_selection", "train", name), kind)
+
+
+@contextlib.contextmanager
+def _errors_named(name: str) -> Iterator[None]:
     try:
-        return make(*arguments, **options)
+        yield
     except (TypeError, ValueError) as error:
         raise type(error)(f"[{name}] {error}") from None
 

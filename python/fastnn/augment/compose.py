@@ -28,7 +28,7 @@ class Compose:
     @property
     def takes_targets(self) -> bool:
         """Whether it must be called with (x, y)."""
-        return any(map(_takes_targets, self.transforms))
+        return any(map(takes_targets, self.transforms))
 
     def __call__(self, x: Any, y: Any = None) -> Any:
         """Images (N, C, H, W), and the targets if they are given, after all transforms."""
@@ -37,7 +37,7 @@ class Compose:
         for step in _joined(self.transforms):
             if isinstance(step, list):
                 x = resample(step, x)
-            elif _takes_targets(step):
+            elif takes_targets(step):
                 x, y = step(x, y)
             else:
                 x = step(x)
@@ -49,11 +49,12 @@ class Compose:
 
 def images_alone(user: str, augment: Any) -> None:
     """Raises TypeError for an augmentation that changes targets as well."""
-    if _takes_targets(augment):
+    if takes_targets(augment):
         raise TypeError(f"[{user}] augment must change images alone; this one changes targets too")
 
 
-def _takes_targets(transform: Any) -> bool:
+def takes_targets(transform: Any) -> bool:
+    """Whether it is one of those here that change targets as well."""
     return bool(getattr(transform, "takes_targets", False))
 
 

@@ -72,9 +72,8 @@ def expand_files(
     ``how``: what `expand` takes. The files are torchvision's, so that ``fastnn.data.<name>(out)``
     reads them; the test part stays as it is. ``first``: only so many training images are expanded
     and written, so that those kept for validation stay out. `expanded.json` beside them says how
-    many originals there are; image i + k times that number is a copy of image i.
-    The folder is there whole or not at all. Returns the numbers of training images before and
-    after.
+    many originals there are; image i + k times that number is a copy of image i. The folder is
+    there whole or not at all. Returns the numbers of training images before and after.
 
     Raises FileExistsError where ``out`` exists, ValueError for another data set or too large a
     ``first``.
@@ -111,10 +110,10 @@ def expand_files(
 def originals(root: str | os.PathLike[str], name: str, count: int) -> int:
     """How many of the ``count`` training images of this data set in the folder are no copies.
 
+    All of them, where `expand_files` has not made it.
     Raises ValueError where `expanded.json` does not fit them.
     """
-    file = _note(Path(root), name)
-    if not file.is_file():
+    if name not in sets.EXPANDABLE or not (file := _note(Path(root), name)).is_file():
         return count
     try:
         number = integer("expand", "originals", json.loads(file.read_bytes())["originals"])

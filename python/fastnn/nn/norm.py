@@ -85,8 +85,9 @@ class _BatchNorm(Module):
         output = F.batch_norm(input, *batch, weight, self.bias, training, momentum, self.eps)
         if training and count is not None:  # last, so that a refused input changes nothing
             count.add_(1)
-            for r, b in zip(running, batch, strict=True):
-                if averages and r is not None:
+            if averages:
+                for r, b in zip(running, batch, strict=True):
+                    assert r is not None  # where batches are counted
                     r.add_((b - r) / count.to(r.dtype))
         return output
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,15 @@ def weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
         return dict(state["model"])
     average = state["average"].items()
     return {k.removeprefix("module."): v for k, v in average if k.startswith("module.")}
+
+
+def check_kinds(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Raises ValueError where what was saved is of another kind, naming the line that differs."""
+    for what, kind in own.items():
+        if saved[what] != kind:
+            lines = zip_longest(str(saved[what]).split("\n"), str(kind).split("\n"))
+            old, new = next((a, b) for a, b in lines if a != b)
+            raise ValueError(f"expected {what} {old}; got {new}")
 
 
 def copied(state: Any) -> Any:

@@ -179,8 +179,10 @@ def as_arrays(operation: str, name: str, part: Any) -> Arrays:
     """
     if isinstance(part, DataLoader):
         dataset = part.dataset
-        arrays = dataset.arrays if isinstance(dataset, TensorDataset) else None
-        part = dataset.batch(np.arange(len(dataset))) if arrays is None else arrays
+        if isinstance(dataset, TensorDataset):
+            part = dataset.arrays
+        else:
+            part = dataset.batch(np.arange(len(dataset)))
     if not isinstance(part, (tuple, list)) or len(part) != 2:
         raise TypeError(
             f"[{operation}] {name} must be a DataLoader or a pair of arrays (x, y); "
@@ -235,9 +237,9 @@ def check_labels(
 ) -> None:
     """Raises ValueError for labels (N) out of 0..classes - 1, and for classes only some parts have.
 
-    Examples with the label `ignored` do not count.
-    A network cannot learn a class that it never sees, nor be measured on one that is not there:
-    these are errors where the parts are to have the `same` classes.
+    Examples with the label `ignored` do not count. A network cannot learn a class that it never
+    sees, nor be measured on one that is not there: these are errors where the parts are to have the
+    `same` classes.
     """
     present: dict[str, set[int]] = {}
     for name, y in parts.items():

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from .. import data, get_num_threads, io, manual_seed, nn, optim, plotting, zeros
 from .._extras import need
 from ..augment.expand import originals
-from ..data.sets import EXPANDABLE
 from ..metrics import proportion_interval
 from .callbacks import ProgressBar
 from .evaluation import predict, score
@@ -187,9 +186,7 @@ def _load(options: Options) -> tuple[Any, ...]:
     Of an expanded set the originals are split; copies of those for validation are left out.
     """
     (x, y), (x_test, y_test) = DATA[options.data](options.data_dir, options.download)
-    count = (
-        originals(options.data_dir, options.data, len(x)) if options.data in EXPANDABLE else len(x)
-    )
+    count = originals(options.data_dir, options.data, len(x))
     (train,), (val,), _ = data.train_val_test_split(
         np.arange(count), val_size=1 / 6, test_size=0, seed=options.seed, stratify=y[:count]
     )

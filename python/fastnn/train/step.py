@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .. import Tensor, get_rng_state, nn, no_grad, optim, set_rng_state
+from ..augment.compose import takes_targets
 from ..compile import compile
 from ..nn._checks import one_of
 from .checkpoint import copied
@@ -46,7 +47,7 @@ class TrainingStep:
         self.averages = False  # whether the average follows the weights yet
         self.averaged = False  # whether it has done so
         self._takes_targets = augment is not None and (
-            getattr(augment, "takes_targets", False) or _arity(augment) > 1
+            takes_targets(augment) or _arity(augment) > 1
         )
         self.recorded = compile(self._run)
 

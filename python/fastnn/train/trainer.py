@@ -7,7 +7,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import zip_longest
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -146,10 +145,10 @@ class Trainer:
 
         ``train`` is a `DataLoader`, or arrays (x, y) that are shuffled into batches of
         ``batch_size``. ``validation`` is (x, y), or a loader, all of whose dataset is then read at
-        once, named "val" in the history; or {name: (x, y)}. It
-        is looked at after each epoch, and after every ``validate_every`` steps; of several sets
-        the first is what schedules and `History.best` look at. ``max_steps`` ends training after so
-        many steps in all, as `stop` does: an epoch that is cut short has no row in the history.
+        once, named "val" in the history; or {name: (x, y)}. It is looked at after each epoch, and
+        after every ``validate_every`` steps; of several sets the first is what schedules and
+        `History.best` look at. ``max_steps`` ends training after so many steps in all, as `stop`
+        does: an epoch that is cut short has no row in the history.
 
         ``resume`` is a file of `callbacks.Checkpoint` or a `state_dict()`: the call that it was
         made in goes on, of a trainer made alike, with the same arguments, to the weights it would
@@ -247,8 +246,7 @@ class Trainer:
         )
 
     def _check_length(self, epochs: int, at: int) -> None:
-        """Raises ValueError where the schedule does not fit these epochs, `at` batches of which
-        are done."""
+        """Raises ValueError where the schedule does not fit these epochs, less `at` batches."""
         if self.schedule is not None:
             self.schedule.check_length(epochs * self.steps_per_epoch - at, epochs - (at > 0))
 
@@ -433,11 +431,7 @@ class Trainer:
         before = checkpoint.copied(self._step.state_dict())
         of_callbacks = {n: checkpoint.copied(c.state_dict()) for n, c in callbacks.items()}
         try:
-            for what, kind in self._kinds().items():
-                if (expected := state["kinds"][what]) != kind:
-                    lines = zip_longest(str(expected).split("\n"), str(kind).split("\n"))
-                    old, new = next((a, b) for a, b in lines if a != b)
-                    raise ValueError(f"expected {what} {old}; got {new}")
+            checkpoint.check_kinds(state["kinds"], self._kinds())
             self._feed.check(state["data"])
             self._step.load_state_dict(state)
             for name, callback in callbacks.items():
@@ -468,11 +462,13 @@ class Trainer:
         ``x`` and ``y`` are a batch of tensors on the trainer's device.
         """
         training = self.model.training
-        with self._with_precision(), self._step.unchanged():
-            self.model.train()
-            yield lambda x, y: float(self._step.recorded(x, y)[0].item())
-        self.model.train(training)
-        self.model.zero_grad()
+        try:
+            with self._with_precision(), self._step.unchanged():
+                self.model.train()
+                yield lambda x, y: float(self._step.recorded(x, y)[0].item())
+        finally:
+            self.model.train(training)
+            self.model.zero_grad()
 
     # --- around training ------------------------------------------------------------------------
 

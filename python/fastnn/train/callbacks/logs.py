@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..._extras import need
-from ...io import check_folder, discard_unfinished, errors_of_writing, write_atomic
+from ...io import check_folder, discard_unfinished, errors_saying, write_atomic
 from ...nn._checks import integer
 from ..history import Row
 from .base import Callback
@@ -86,7 +86,8 @@ class CSVLogger(Callback):
         write_atomic(self.path, "".join(map(_line, lines)).encode())
 
     def on_validation(self, trainer: Trainer, row: Row) -> None:
-        with errors_of_writing(self.path), open(self.path, "a", newline="") as file:
+        saying = errors_saying(f"cannot write {self.path}")
+        with saying, open(self.path, "a", newline="") as file:
             if not self._columns:
                 self._columns = list(row)
                 file.write(_line(self._columns))
