@@ -174,6 +174,19 @@ def test_force_does_all_again_without_what_they_left(tmp_path):
     assert not (tmp_path / "runs" / "X1-1" / "checkpoint").exists()
 
 
+def test_what_another_process_measures_meanwhile_is_kept(tmp_path):
+    other, _ = counted()
+
+    @recipe("X1", "the seed", reported={"seed": ""}, metric="a number", minutes=0)
+    def slow(job):
+        measure(other, [1], DATA, **folders(tmp_path))
+        return {"seed": job.seed}
+
+    result = measure(slow, [0], DATA, **folders(tmp_path))
+    assert result["seeds"] == [1, 0]
+    assert load(slow, tmp_path / "results") == result
+
+
 def test_seeds_that_are_there_are_shown(tmp_path, capsys):
     run, asked = counted()
     measure(run, [0, 1], DATA, **folders(tmp_path))

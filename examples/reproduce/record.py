@@ -43,12 +43,7 @@ def measure(
     """
     place = results or recipe.results
     check_folder("reproduce", place)
-    try:
-        result = load(recipe, results) or new_result(recipe)
-    except ValueError:
-        if not force:
-            raise
-        result = new_result(recipe)
+    result = _so_far(recipe, results, force)
     for seed in seeds:
         if seed in result["seeds"] and not force:
             at = result["seeds"].index(seed)
@@ -64,9 +59,20 @@ def measure(
         values = recipe.values(job)
         seconds = time.perf_counter() - start + sum(job.earlier)
         print(f"{recipe.id} seed {seed}: {_shown(values)} ({duration(seconds)})", flush=True)
+        result = _so_far(recipe, results, force)  # another process may have done other seeds
         _enter(result, seed, values, seconds)
         save(result, place)
     return result
+
+
+def _so_far(recipe: Recipe, results: Path | None, force: bool) -> Result:
+    """The result on disk or a new one, which with `force` replaces what is not a result."""
+    try:
+        return load(recipe, results) or new_result(recipe)
+    except ValueError:
+        if not force:
+            raise
+        return new_result(recipe)
 
 
 def _enter(result: Result, seed: int, values: Mapping[str, float], seconds: float) -> None:
