@@ -63,6 +63,26 @@ def test_what_a_callback_raises_passes_and_the_others_are_told():
     assert ended == [1]
 
 
+def test_only_callbacks_that_began_are_told_of_the_end():
+    calls = []
+
+    class Spy(Callback):
+        def __init__(self, name):
+            self.name = name
+
+        def on_fit_start(self, trainer):
+            calls.append(f"{self.name} starts")
+            if self.name == "b":
+                raise RuntimeError("no place")
+
+        def on_fit_end(self, trainer):
+            calls.append(f"{self.name} ends")
+
+    with pytest.raises(RuntimeError, match="no place"):
+        make([Spy("a"), Spy("b"), Spy("c")]).fit(TRAIN, VAL, 3)
+    assert calls == ["a starts", "b starts", "a ends"]
+
+
 @pytest.mark.parametrize("ending", ["patience", "epochs", "Ctrl-C"])
 def test_early_stopping_restores_the_best_weights(ending):
     best = []

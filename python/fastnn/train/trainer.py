@@ -474,12 +474,16 @@ class Trainer:
 
     @contextlib.contextmanager
     def _called_back(self) -> Iterator[None]:
-        with contextlib.ExitStack() as ends:
-            for callback in reversed(self.callbacks):  # the last that is pushed is called first
-                ends.callback(callback.on_fit_end, self)
+        begun = []
+        try:
             for callback in self.callbacks:
                 callback.on_fit_start(self)
+                begun.append(callback)
             yield
+        finally:
+            with contextlib.ExitStack() as ends:  # all are called, though one raises
+                for callback in reversed(begun):  # the last that is pushed is called first
+                    ends.callback(callback.on_fit_end, self)
 
     @contextlib.contextmanager
     def _clock(self) -> Iterator[None]:

@@ -38,7 +38,7 @@ class Callback:
         """Where training ended without an error, maybe within an epoch; before `on_fit_end`."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """However training ends, by an error as well."""
+        """However training ends, by an error as well, once `on_fit_start` was done."""
 
     def state_dict(self) -> dict[str, Any]:
         """What belongs into a checkpoint: dicts and lists of numbers, texts and tensors."""

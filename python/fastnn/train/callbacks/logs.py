@@ -121,9 +121,7 @@ class TensorBoardLogger(Callback):
         self._writer.flush()
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._writer.close()
 
 
 class NormLogger(Callback):
@@ -138,16 +136,13 @@ class NormLogger(Callback):
         self.every = integer("NormLogger", "every", every)
         self.path = None if path is None else Path(path)
         self.rows: list[dict[str, Any]] = []
-        self._begun = False
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        self._begun = False
         if trainer.is_new:
             self.rows = []
         if self.path is not None:
             check_folder("NormLogger", self.path.parent)
             discard_unfinished(self.path.parent, glob.escape(self.path.name))
-        self._begun = True
 
     def on_step(self, trainer: Trainer) -> None:
         lengths = {
@@ -157,7 +152,7 @@ class NormLogger(Callback):
         self.rows.append({"step": trainer.step, **lengths})
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        if self.path is not None and self._begun:
+        if self.path is not None:
             write_atomic(self.path, json.dumps(self.rows, indent=1).encode())
 
     def state_dict(self) -> dict[str, Any]:
