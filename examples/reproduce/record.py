@@ -230,10 +230,11 @@ def _part(recipe: Recipe, result: Result | None) -> str:
     how = "not run yet"
     if result:
         count = len(result["seeds"])
-        threads = sorted({m["threads"] for m in result["machine"]})
+        machines = sorted({(m["threads"], m["isa"]) for m in result["machine"]})
+        where = [f"{threads} thread{'s' * (threads != 1)} ({isa})" for threads, isa in machines]
         how = (
             f"{count} seed{'s' * (count > 1)}, {duration(median(result['seconds']))} each on "
-            f"{' or '.join(map(str, threads))} thread{'s' * (threads != [1])}"
+            f"{' or '.join(where)}"
         )
     lines = [
         f"## [{recipe.id}](../{recipe.run.__module__.replace('.', '/')}.py)\n",
