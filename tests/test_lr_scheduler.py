@@ -35,6 +35,8 @@ SCHEDULES: dict[str, Make] = {
     "step by a half": lambda m, o: m.StepLR(o, 1, gamma=0.5),
     "multi-step": lambda m, o: m.MultiStepLR(o, [9, 2, 2, 5], gamma=0.3),
     "exponential": lambda m, o: m.ExponentialLR(o, 0.9),
+    "polynomial": lambda m, o: m.PolynomialLR(o, 15, power=2.0),
+    "constant": lambda m, o: m.ConstantLR(o, 0.2, 7),
     "linear": lambda m, o: m.LinearLR(o),
     "linear down": lambda m, o: m.LinearLR(o, 1.0, 0.1, 7),
     "cosine": lambda m, o: m.CosineAnnealingLR(o, 10, eta_min=0.001),
@@ -240,6 +242,8 @@ REFUSED: list[tuple[Callable[[], Any], type, str]] = [
         "[StepLR] optimizer must be an Optimizer; got NoneType",
     ),
     (lambda: ls.ExponentialLR(sgd(), -1), ValueError, "gamma must be in [0, inf); got -1"),
+    (lambda: ls.PolynomialLR(sgd(), 0), ValueError, "total_iters must be at least 1; got 0"),
+    (lambda: ls.ConstantLR(sgd(), 2), ValueError, "factor must be in [0, 1]; got 2"),
     (lambda: ls.LambdaLR(sgd(), [abs]), ValueError, "lr_lambda must be one function or 2; got 1"),
     (
         lambda: ls.StepLR(sgd(), 1, last_epoch=3),

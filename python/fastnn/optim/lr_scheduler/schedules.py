@@ -149,6 +149,42 @@ class ExponentialLR(LRScheduler):
         return float(base * self.gamma**t)
 
 
+class PolynomialLR(LRScheduler):
+    """base (1 - t / total_iters)^power, and 0 from then on."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_iters: int = 5,
+        power: float = 1.0,
+        last_epoch: int = -1,
+    ) -> None:
+        self.total_iters = integer("PolynomialLR", "total_iters", total_iters)
+        self.power = number("PolynomialLR", "power", power, "[0, inf)")
+        super().__init__(optimizer, last_epoch)
+
+    def _lr(self, base: float, t: float) -> float:
+        return float(base * (1 - min(t / self.total_iters, 1)) ** self.power)
+
+
+class ConstantLR(LRScheduler):
+    """base factor for total_iters steps, then base."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        factor: float = 1 / 3,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
+        self.factor = number("ConstantLR", "factor", factor, "[0, 1]")
+        self.total_iters = integer("ConstantLR", "total_iters", total_iters, 0)
+        super().__init__(optimizer, last_epoch)
+
+    def _lr(self, base: float, t: float) -> float:
+        return base * (self.factor if t < self.total_iters else 1.0)
+
+
 class LinearLR(LRScheduler):
     """From base start_factor to base end_factor in total_iters steps: a warm-up."""
 
