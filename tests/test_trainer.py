@@ -440,6 +440,17 @@ def test_schedules_that_do_not_fit_training(scheduler, interval, message):
         trainer.fit(TRAIN, VAL, 3)
 
 
+def test_one_cycle_may_end_within_an_epoch():
+    saved = {}
+    for stop, resume in ((5, None), (2, None), (5, 2)):
+        trainer = make(scheduler=lambda o: lr_scheduler.OneCycleLR(o, 0.1, 5))
+        trainer.fit(TRAIN, VAL, 3, max_steps=stop, resume=saved.get(resume))
+        saved[stop] = trainer.state_dict()
+    assert trainer.step == 5
+    with pytest.raises(ValueError, match=r"is shorter than training: 5 steps of 6"):
+        make(scheduler=lambda o: lr_scheduler.OneCycleLR(o, 0.1, 5)).fit(TRAIN, VAL, 3, max_steps=6)
+
+
 def test_arguments_that_are_none():
     net = network()
     opt = optim.SGD(net.parameters(), lr=0.1)

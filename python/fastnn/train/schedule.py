@@ -52,8 +52,10 @@ class Schedule:
         """Whether training is to end."""
         return bool(getattr(self.scheduler, "finished", False))
 
-    def check_length(self, steps: int, epochs: int) -> None:
-        """Raises ValueError where the schedule is longer than what is left of training."""
+    def check_length(self, steps: int, epochs: int, done: int) -> None:
+        """Raises ValueError where the schedule is longer than what is left of training, or one
+        cycle shorter than the steps of it that are done.
+        """
         length = _length(self.scheduler)
         if length is None or self.waits:
             return
@@ -63,6 +65,7 @@ class Schedule:
             raise ValueError(
                 f"[fit] the schedule {self} is longer than training: {length} {unit} of {end}"
             )
+        end += (done - steps) if self.by_step else 0
         if isinstance(self.scheduler, lr_scheduler.OneCycleLR) and length < end:
             raise ValueError(
                 f"[fit] the schedule {self} is shorter than training: {length} {unit} of {end}"

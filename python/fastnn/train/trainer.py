@@ -175,10 +175,10 @@ class Trainer:
         self.columns = ["loss", "accuracy", "lr", *(f"{s}_{m}" for s in sets for m in measures)]
         self.resumed = resume is not None
         if resume is None:
-            self._check_length(epochs, 0)
+            self._check_length(epochs, 0, (max_steps or math.inf) - self.step)
             self._fit_from, self._at, self._since = self.epoch, 0, Means()
         else:
-            self._resume(resume, epochs)
+            self._resume(resume, epochs, max_steps)
         last = self._fit_from + epochs
 
         self._stop_reason = None
@@ -245,10 +245,13 @@ class Trainer:
             feed, sets, lambda x: predict(self.model, x, self.device), check_classes, ignored
         )
 
-    def _check_length(self, epochs: int, at: int) -> None:
-        """Raises ValueError where the schedule does not fit these epochs, less `at` batches."""
+    def _check_length(self, epochs: int, at: int, most: float) -> None:
+        """Raises ValueError where the schedule does not fit these epochs, less `at` batches, of
+        which `most` steps are done.
+        """
         if self.schedule is not None:
-            self.schedule.check_length(epochs * self.steps_per_epoch - at, epochs - (at > 0))
+            steps = epochs * self.steps_per_epoch - at
+            self.schedule.check_length(steps, epochs - (at > 0), int(min(steps, most)))
 
     def _steps_to_stop(self, validate_every: int | None, max_steps: int | None) -> int:
         """Steps to the end of the epoch, or to where something else is to happen first."""
@@ -422,7 +425,9 @@ class Trainer:
             "model": repr(self.model),
         }
 
-    def _resume(self, resume: str | os.PathLike[str] | State, epochs: int) -> None:
+    def _resume(
+        self, resume: str | os.PathLike[str] | State, epochs: int, max_steps: int | None
+    ) -> None:
         """Goes on from a checkpoint. A call that raises has changed nothing."""
         assert self._feed is not None
         given = isinstance(resume, Mapping)
@@ -437,7 +442,9 @@ class Trainer:
             for name, callback in callbacks.items():
                 if name in state["callbacks"]:
                     callback.load_state_dict(state["callbacks"][name])
-            self._check_length(state["fit_from"] + epochs - state["epoch"], state["at"])
+            left = state["fit_from"] + epochs - state["epoch"]
+            most = (max_steps or math.inf) - state["step"]
+            self._check_length(left, state["at"], most)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self._step.load_state_dict(before)
             for name, callback in callbacks.items():
