@@ -85,7 +85,7 @@ def train_long(
     model: nn.Module,
     opt: optim.Optimizer,
     train: Part,
-    validation: Part | None,
+    validation: Part,
     epochs: int,
     *,
     batch_size: int,
@@ -94,15 +94,14 @@ def train_long(
     **options: Any,
 ) -> Trainer:
     """Softmax and cross-entropy; the model is then that of the best validation accuracy, of equal
-    ones the latest, and without validation that of the last epoch.
+    ones the latest.
 
     A run that was cut off goes on from its latest epoch; `name` tells a recipe's networks apart.
     Options are the trainer's.
     """
     save = Checkpoint(job.folder / name)
     best = EarlyStopping("val_accuracy", patience=epochs, latest=True)
-    callbacks = [best, save] if validation else [save]
-    trainer = Trainer(model, nn.CrossEntropyLoss(), opt, callbacks=callbacks, **options)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), opt, callbacks=[best, save], **options)
     start = time.perf_counter()
     trainer.fit(
         *(train, validation, epochs),

@@ -54,18 +54,19 @@ class Schedule:
 
     def check_length(self, steps: int, epochs: int, done: int) -> None:
         """Raises ValueError where the schedule is longer than what is left of training, or one
-        cycle shorter than the steps of it that are done.
+        cycle is shorter; of the steps left, `done` are taken before `max_steps` ends training.
         """
         length = _length(self.scheduler)
         if length is None or self.waits:
             return
-        end = self.scheduler.last_epoch + (steps if self.by_step else epochs) + self._used
+        begin = self.scheduler.last_epoch + self._used
+        end = begin + (steps if self.by_step else epochs)
         unit = "steps" if self.by_step else "epochs"
         if length > end:
             raise ValueError(
                 f"[fit] the schedule {self} is longer than training: {length} {unit} of {end}"
             )
-        end += (done - steps) if self.by_step else 0
+        end = begin + (done if self.by_step else epochs)
         if isinstance(self.scheduler, lr_scheduler.OneCycleLR) and length < end:
             raise ValueError(
                 f"[fit] the schedule {self} is shorter than training: {length} {unit} of {end}"

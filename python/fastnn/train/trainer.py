@@ -175,7 +175,7 @@ class Trainer:
         self.columns = ["loss", "accuracy", "lr", *(f"{s}_{m}" for s in sets for m in measures)]
         self.resumed = resume is not None
         if resume is None:
-            self._check_length(epochs, 0, (max_steps or math.inf) - self.step)
+            self._check_length(epochs, 0, self.step, max_steps)
             self._fit_from, self._at, self._since = self.epoch, 0, Means()
         else:
             self._resume(resume, epochs, max_steps)
@@ -245,13 +245,12 @@ class Trainer:
             feed, sets, lambda x: predict(self.model, x, self.device), check_classes, ignored
         )
 
-    def _check_length(self, epochs: int, at: int, most: float) -> None:
-        """Raises ValueError where the schedule does not fit these epochs, less `at` batches, of
-        which `most` steps are done.
-        """
+    def _check_length(self, epochs: int, at: int, step: int, max_steps: int | None) -> None:
+        """Raises ValueError where the schedule does not fit these epochs, less `at` batches."""
         if self.schedule is not None:
             steps = epochs * self.steps_per_epoch - at
-            self.schedule.check_length(steps, epochs - (at > 0), int(min(steps, most)))
+            done = steps if max_steps is None else min(steps, max_steps - step)
+            self.schedule.check_length(steps, epochs - (at > 0), done)
 
     def _steps_to_stop(self, validate_every: int | None, max_steps: int | None) -> int:
         """Steps to the end of the epoch, or to where something else is to happen first."""
@@ -443,8 +442,7 @@ class Trainer:
                 if name in state["callbacks"]:
                     callback.load_state_dict(state["callbacks"][name])
             left = state["fit_from"] + epochs - state["epoch"]
-            most = (max_steps or math.inf) - state["step"]
-            self._check_length(left, state["at"], most)
+            self._check_length(left, state["at"], state["step"], max_steps)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self._step.load_state_dict(before)
             for name, callback in callbacks.items():
