@@ -85,7 +85,7 @@ def train_long(
     model: nn.Module,
     opt: optim.Optimizer,
     train: Part,
-    validation: Part,
+    validation: Part | None,
     epochs: int,
     *,
     batch_size: int,
@@ -94,14 +94,14 @@ def train_long(
     **options: Any,
 ) -> Trainer:
     """Softmax and cross-entropy; the model is then that of the best validation accuracy, of equal
-    ones the latest.
+    ones the latest, or without validation data the last one.
 
     A run that was cut off goes on from its latest epoch; `name` tells a recipe's networks apart.
     Options are the trainer's.
     """
     save = Checkpoint(job.folder / name)
-    best = EarlyStopping("val_accuracy", patience=epochs, latest=True)
-    trainer = Trainer(model, nn.CrossEntropyLoss(), opt, callbacks=[best, save], **options)
+    best = [EarlyStopping("val_accuracy", patience=epochs, latest=True)] if validation else []
+    trainer = Trainer(model, nn.CrossEntropyLoss(), opt, callbacks=[*best, save], **options)
     start = time.perf_counter()
     trainer.fit(
         *(train, validation, epochs),
