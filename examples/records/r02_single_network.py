@@ -71,8 +71,8 @@ def trained(job: Job, model: nn.Module) -> Trainer:
 
 @recipe(
     "R2",
-    "five convolutions, 5x5 x32 and 3x3 x64, x64, x128, x128, each with batch norm; AdamW, 40 epochs "
-    "of all 60,000 images, batch 100, one cycle of the rate up to 0.003, affine and elastic "
+    "five convolutions, 5x5 x32 and 3x3 x64, x64, x128, x128, each with batch norm; AdamW, 40 "
+    "epochs of all 60,000 images, batch 100, one cycle of the rate up to 0.003, affine and elastic "
     "distortions",
     reported={"accuracy": ""},
     metric="test accuracy, %",

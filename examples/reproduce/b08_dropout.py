@@ -26,8 +26,9 @@ def network(job: Job, parts: Parts) -> Trainer:
     metric="test accuracy at the best validation accuracy, %",
     minutes=60,
     seeds=5,  # that B9 lets vote
-    changes="Without L2, as in the book's program. That program doesn't scale up what dropout keeps: "
-    "in terms of `nn.Dropout` its dense weights begin half as large and learn at a quarter of eta.",
+    changes="Without L2, as in the book's program. That program doesn't scale up what dropout "
+    "keeps: in terms of `nn.Dropout` its dense weights begin half as large and learn at a quarter "
+    "of eta.",
 )
 def run(job: Job) -> dict[str, float]:
     parts = mnist(job)

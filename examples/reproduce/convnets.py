@@ -87,8 +87,9 @@ def trained(
             "weight_decay": decay,
         },
     ]
+    opt = optim.SGD([group for group in groups if group["params"]], lr=eta)
     return train_long(
-        *(job, model, optim.SGD([g for g in groups if g["params"]], lr=eta), train, parts.validation, job.pick(epochs, 1)),
+        *(job, model, opt, train, parts.validation, job.pick(epochs, 1)),
         batch_size=BATCH,
         max_steps=job.pick(None, 30),
         name=name,
