@@ -263,6 +263,16 @@ def test_the_bar_is_drawn_on_a_terminal_only():
         assert "val_accuracy=" in line
 
 
+def test_a_bar_for_an_epoch_of_one_batch():
+    pytest.importorskip("tqdm")
+    stream = StringIO()
+    stream.isatty = lambda: True
+    make([callbacks.ProgressBar(stream)]).fit(TRAIN, VAL, 2, batch_size=len(TRAIN[0]))
+    lines = [line.split("\r")[-1] for line in stream.getvalue().strip().split("\n")]
+    assert [line[:14] for line in lines] == ["epoch 1: 100%|", "epoch 2: 100%|"]
+    assert all("1/1" in line and "val_accuracy=" in line for line in lines)
+
+
 def test_the_range_test_leaves_no_trace():
     once, twice = make(), make()
     once.fit(TRAIN, VAL, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from pathlib import Path
 from typing import Any
@@ -194,12 +195,14 @@ def test_what_fails_half_way_leaves_nothing(
     small_mnist: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
-    monkeypatch.setattr("os.rename", fail)
-    with pytest.raises(OSError, match="no space"):
-        augment.expand_files("mnist", tmp_path / "out", shifts=1)
-    assert not list(tmp_path.iterdir())
+    for function, message in (("os.rename", "no space"), ("os.fsync", r"cannot write .*ubyte: no")):
+        with monkeypatch.context() as patched:
+            patched.setattr(function, fail)
+            with pytest.raises(OSError, match=message):
+                augment.expand_files("mnist", tmp_path / "out", shifts=1)
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -208,7 +208,7 @@ def test_halving_until_a_128th() -> None:
             break
     assert rates[:5] == [1, 1, 1, 1, 0.5]  # after three without improvement
     assert rates[-1] == 1 / 128
-    assert epoch == 1 + 3 * 8
+    assert epoch == 3 * 7 + 1
     assert sorted(set(rates)) == [2.0**-k for k in range(7, -1, -1)]
 
 

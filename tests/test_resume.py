@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,18 @@ def test_a_state_in_memory_is_resumed_too():
     state = half.state_dict()
     half.fit(TRAIN, VAL, 2, resume=state)
     assert same(weights(half.model), weights(whole.model))
+
+
+class Loss:  # whose repr has its address
+    def __call__(self, weight, outputs, targets):
+        return weight * nn.functional.cross_entropy(outputs, targets)
+
+
+def test_a_loss_is_known_without_its_address():
+    whole, half = make(loss=partial(Loss(), 2.0)), make(loss=partial(Loss(), 2.0))
+    assert repr(whole.loss) != repr(half.loss)
+    half.fit(TRAIN, VAL, 2, max_steps=1)
+    whole.fit(TRAIN, VAL, 2, resume=half.state_dict())
 
 
 SCRIPT = """
@@ -266,6 +279,16 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_training(tmp_path):
             with pytest.raises(OSError, match=rf"\[{name}\] cannot write to the folder {folder}"):
                 trainer.fit(TRAIN, VAL)
             assert trainer.step == 0
+
+
+def test_a_call_that_fails_at_once_leaves_earlier_logs(tmp_path):
+    log, norms = tmp_path / "log.csv", tmp_path / "norms.json"
+    for path in (log, norms):
+        path.write_text("of another run")
+    logs = [callbacks.CSVLogger(log), callbacks.NormLogger(path=norms)]
+    with pytest.raises(OSError, match=r"\[Checkpoint\] cannot write"):
+        make([*logs, callbacks.Checkpoint("/proc/run")]).fit(TRAIN, VAL)
+    assert log.read_text() == norms.read_text() == "of another run"
 
 
 def test_states_of_any_kind_survive_the_file(tmp_path):

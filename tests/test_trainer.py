@@ -184,7 +184,8 @@ def test_a_schedule_can_end_training():
     history = trainer.fit(TRAIN, worst, 200)
     assert len(history) < 200
     assert trainer.stop_reason == "the schedule HalvingLR has finished"
-    assert history[-1]["lr"] == 0.1 / 128
+    assert history[-1]["lr"] == 0.1 / 64  # of the last epoch
+    assert trainer.optimizer.param_groups[0]["lr"] == 0.1 / 128
 
 
 def test_a_schedule_looks_at_validation_alone_where_training_counts_no_accuracy():

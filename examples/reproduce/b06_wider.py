@@ -15,6 +15,7 @@ HIDDEN = {"300": (300,), "1000": (1000,)}
     metric="test accuracy at the best validation accuracy, %",
     minutes=80,
     seeds=1,
+    changes="L2 as in B4.",
 )
 def run(job: Job) -> dict[str, float]:
     return on_shifted_copies(job, HIDDEN)

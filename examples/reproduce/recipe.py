@@ -18,6 +18,8 @@ import fastnn as fn
 
 T = TypeVar("T")
 
+SHARED = ("book", "common", "convnets")  # modules that a recipe's text goes on in
+
 
 @dataclass(frozen=True)
 class Job:
@@ -88,7 +90,8 @@ def recipe(
 
 def prepare(folder: Path, recipe: Recipe) -> None:
     """Makes the folder of a run; what another text of the recipe has left in it goes."""
-    source = Path(recipe.run.__code__.co_filename).read_bytes()
+    shared = (Path(__file__).with_name(f"{name}.py") for name in SHARED)
+    source = b"".join(p.read_bytes() for p in (Path(recipe.run.__code__.co_filename), *shared))
     digest, note = hashlib.sha256(source).hexdigest(), folder / "recipe.sha256"
     if not note.is_file() or note.read_text() != digest:
         shutil.rmtree(folder, ignore_errors=True)

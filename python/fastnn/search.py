@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from ._extras import need
-from .io import write_atomic
+from .io import errors_saying, write_atomic
 from .nn._checks import integer, one_of
 from .train import Trainer
 from .train.callbacks import Callback
@@ -248,7 +248,7 @@ def _named(header: dict[str, Any]) -> str:
 
 def _append(path: Path, trial: Trial) -> None:
     score = None if math.isnan(trial.score) else trial.score
-    with open(path, "ab") as file:
+    with errors_saying(f"cannot write {path}"), open(path, "ab") as file:
         file.write(_line(asdict(trial) | {"score": score}))
         file.flush()
         os.fsync(file.fileno())

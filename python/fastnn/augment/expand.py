@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .. import manual_seed
 from ..data import sets
+from ..io import errors_saying
 from ..nn._checks import integer, one_of
 from .compose import images_alone
 
@@ -159,7 +160,7 @@ def _bytes(x: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _write_idx(path: Path, array: NDArray[np.uint8]) -> None:
     """The format of MNIST: two zeros, the type, the number of dimensions, the sizes, the bytes."""
-    with open(path, "xb") as file:
+    with errors_saying(f"cannot write {path}"), open(path, "xb") as file:
         file.write(bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes())
         file.write(np.ascontiguousarray(array).data)
         file.flush()

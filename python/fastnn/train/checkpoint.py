@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -61,6 +62,11 @@ def weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
         return dict(state["model"])
     average = state["average"].items()
     return {k.removeprefix("module."): v for k, v in average if k.startswith("module.")}
+
+
+def described(part: object) -> str:
+    """The part's `repr` without addresses, which another process has others of."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(part))
 
 
 def check_kinds(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:

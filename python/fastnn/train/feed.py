@@ -212,8 +212,9 @@ def check_data(
     for name, part in parts.items():
         check_finite(name, part)
     labels = {name: y for name, (_, y) in parts.items() if y.ndim == 1 and y.dtype.kind in "iu"}
-    if labels and len(labels) == len(parts):
-        x, y = next(iter(parts.values()))
+    if labels:
+        name, y = next(iter(labels.items()))
+        x = parts[name][0]
         outputs = predict(x[:1])  # the model takes such inputs
         if are_classes(outputs, y):
             check_labels(labels, outputs.shape[1], same, ignored)

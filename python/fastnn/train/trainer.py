@@ -420,8 +420,8 @@ class Trainer:
             "optimizer": type(self.optimizer).__name__,
             "scheduler": None if self.schedule is None else str(self.schedule),
             "average": None if self.average is None else type(self.average).__name__,
-            "loss": getattr(self.loss, "__name__", repr(self.loss)),
-            "model": repr(self.model),
+            "loss": getattr(self.loss, "__name__", checkpoint.described(self.loss)),
+            "model": checkpoint.described(self.model),
         }
 
     def _resume(

@@ -100,8 +100,8 @@ class ReduceLROnPlateau:
 class HalvingLR(ReduceLROnPlateau):
     """Halves the rate after `patience` steps without improvement, down to `stop_at` of the first.
 
-    The schedule of Nielsen's "Neural Networks and Deep Learning": `finished` is when the rate would
-    fall below 1/128 of what it was, and training is to end.
+    The schedule of Nielsen's "Neural Networks and Deep Learning", chapter 3: `finished` is when the
+    rate has dropped to 1/128 of what it was, and training is to end.
     """
 
     def __init__(
@@ -118,8 +118,6 @@ class HalvingLR(ReduceLROnPlateau):
         self.finished = False
 
     def _reduce(self) -> None:
-        if self.share * self.factor < self.stop_at:
-            self.finished = True
-            return
         self.share *= self.factor
         super()._reduce()
+        self.finished = self.share <= self.stop_at

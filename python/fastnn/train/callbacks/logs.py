@@ -39,13 +39,7 @@ class ProgressBar(Callback):
         if done == 0:  # the epoch's end, which on_epoch_end() was told of
             return
         if self._bar is None:
-            self._bar = self._tqdm(
-                total=trainer.steps_per_epoch,
-                desc=f"epoch {trainer.epoch + 1}",
-                unit="batch",
-                disable=False if "ipykernel" in sys.modules else None,
-                file=self._file or sys.stderr,
-            )
+            self._open(trainer, trainer.epoch + 1)
         self._bar.update(done - self._bar.n)
 
     def on_validation(self, trainer: Trainer, row: Row) -> None:
@@ -54,12 +48,23 @@ class ProgressBar(Callback):
             self._bar.set_postfix(shown, refresh=False)
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
-        if self._bar is not None:
-            self._bar.update(trainer.steps_per_epoch - self._bar.n)
+        if self._bar is None:  # an epoch of one batch
+            self._open(trainer, trainer.epoch)
+            self.on_validation(trainer, row)
+        self._bar.update(trainer.steps_per_epoch - self._bar.n)
         self._close()
 
     def on_fit_end(self, trainer: Trainer) -> None:
         self._close()
+
+    def _open(self, trainer: Trainer, epoch: int) -> None:
+        self._bar = self._tqdm(
+            total=trainer.steps_per_epoch,
+            desc=f"epoch {epoch}",
+            unit="batch",
+            disable=False if "ipykernel" in sys.modules else None,
+            file=self._file or sys.stderr,
+        )
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -76,21 +81,22 @@ class CSVLogger(Callback):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._columns: list[str] = []
+        self._begun = False
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        # Anew, for what a killed run has written beyond the checkpoint.
-        self._columns = list(trainer.history[0]) if trainer.history else []
         check_folder("CSVLogger", self.path.parent)
         discard_unfinished(self.path.parent, glob.escape(self.path.name))
-        lines = [self._columns, *map(self._cells, trainer.history)] if trainer.history else []
-        write_atomic(self.path, "".join(map(_line, lines)).encode())
+        self._begun = False  # an earlier file stays until there is a row
 
     def on_validation(self, trainer: Trainer, row: Row) -> None:
+        if not self._begun:  # all rows anew, for what a killed run has written beyond a checkpoint
+            self._columns = list(trainer.history[0])
+            lines = [self._columns, *map(self._cells, trainer.history)]
+            write_atomic(self.path, "".join(map(_line, lines)).encode())
+            self._begun = True
+            return
         saying = errors_saying(f"cannot write {self.path}")
         with saying, open(self.path, "a", newline="") as file:
-            if not self._columns:
-                self._columns = list(row)
-                file.write(_line(self._columns))
             file.write(_line(self._cells(row)))
 
     def _cells(self, row: Row) -> list[Any]:
@@ -152,7 +158,7 @@ class NormLogger(Callback):
         self.rows.append({"step": trainer.step, **lengths})
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        if self.path is not None:
+        if self.path is not None and self.rows:
             write_atomic(self.path, json.dumps(self.rows, indent=1).encode())
 
     def state_dict(self) -> dict[str, Any]:
