@@ -149,8 +149,12 @@ def test_the_best_weights_are_of_what_was_validated(start):
     rows = trainer.fit(TRAIN, VAL, 4)
     assert trainer.evaluate(VAL)["loss"] == rows[0]["val_loss"]
     assert (trainer.trained is trainer.model) == (start == 2)
-    state = trainer.state_dict()
-    other = make().model
+
+
+def test_the_weights_of_a_state_are_of_what_was_validated():
+    trainer = make(average=optim.swa_utils.AveragedModel, average_from=1)
+    trainer.fit(TRAIN, VAL, 2)
+    state, other = trainer.state_dict(), make().model
     other.load_state_dict(checkpoint.weights(state))
     assert same(weights(other), weights(trainer.trained))
 
@@ -235,6 +239,23 @@ def test_norms_of_weights_and_gradients(tmp_path):
     last.fit(TRAIN, VAL, 2, batch_size=8)
     weight = weights(last.model)["0.weight"]
     assert end.rows[0]["weights"]["0.weight"] == pytest.approx(float(np.sqrt((weight**2).sum())))
+
+
+def test_a_best_state_that_was_not_written_is_not_the_best(tmp_path):
+    values = iter((0.9, 0.1))
+
+    def stop(trainer, row):
+        if trainer.epoch == 1:
+            raise KeyboardInterrupt
+
+    save = callbacks.Checkpoint(tmp_path, monitor="val_m")
+    trainer = make([stop, save], metrics={"m": lambda outputs, y: next(values)})
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(TRAIN, VAL, 1)
+    trainer.fit(TRAIN, VAL, 1)
+    saved = checkpoint.read(save.best_path)
+    assert saved["callbacks"]["Checkpoint"]["best"]["value"] == 0.1
+    assert saved["history"][-1]["val_m"] == 0.1
 
 
 def test_a_time_limit(monkeypatch):

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
+import trainers
 from devices import place
 
 import fastnn as fn
 from fastnn import data, ensemble, metrics, nn
+from fastnn.data import DataLoader
 
 pytest.importorskip("sklearn")
 
@@ -129,6 +131,16 @@ def test_cross_validation_trains_one_a_fold():
     assert result.vote(x).tolist() == [0, 1]
     outputs = [t.predict(x) for t in result.trainers]
     assert result.predict_proba(x) == pytest.approx(ensemble.mean(outputs))
+
+
+def test_a_loader_has_the_same_order_for_each():
+    def train(seed):
+        return trainers.make(seed=seed)
+
+    one, all_ = (DataLoader(trainers.TRAIN, 8, shuffle=True, seed=4) for _ in range(2))
+    alone = ensemble.by_seed(train, [1], one, trainers.VAL, 2)
+    among = ensemble.by_seed(train, [0, 1], all_, trainers.VAL, 2)
+    assert among.scores[1] == alone.scores[0]
 
 
 def test_one_trainer_a_seed():

@@ -197,6 +197,12 @@ def test_a_loaded_plateau_goes_on() -> None:
     assert ends[0] == ends[1]
 
 
+def test_one_cycle_steps_after_each_batch() -> None:
+    opt = optim.SGD([fn.ones(1, requires_grad=True)], lr=1.0, momentum=0.9)
+    rates = course(ls.OneCycleLR(opt, 1.0, total_steps=10), opt, 10)
+    assert rates[10] == rates[9]  # where PyTorch's goes on along the cosine
+
+
 def test_halving_until_a_128th() -> None:
     opt = optim.SGD([fn.ones(1, requires_grad=True)], lr=1.0)
     schedule = ls.HalvingLR(opt, patience=3)
@@ -261,7 +267,7 @@ REFUSED: list[tuple[Callable[[], Any], type, str]] = [
     (lambda: ls.OneCycleLR(sgd(), 1.0), ValueError, "total_steps, or epochs and steps_per_epoch"),
     (lambda: ls.OneCycleLR(sgd(), -1.0, 10), ValueError, "max_lr must be in [0, inf); got -1.0"),
     (
-        lambda: course(ls.OneCycleLR(o := sgd(), 1.0, 10), o, 10),
+        lambda: course(ls.OneCycleLR(o := sgd(), 1.0, 10), o, 11),
         ValueError,
         "[OneCycleLR] the schedule has 10 steps; this would be one more",
     ),

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trainers import TRAIN, VAL, make, same, weights
+from trainers import DEVICE, TRAIN, VAL, make, same, weights
 
 import fastnn as fn
 from fastnn import nn, optim
 from fastnn.optim import lr_scheduler, swa_utils
-from fastnn.train import callbacks, checkpoint
+from fastnn.train import callbacks, checkpoint, lr_find
 
 pytest.importorskip("safetensors")
 
@@ -289,6 +289,131 @@ def test_a_call_that_fails_at_once_leaves_earlier_logs(tmp_path):
     with pytest.raises(OSError, match=r"\[Checkpoint\] cannot write"):
         make([*logs, callbacks.Checkpoint("/proc/run")]).fit(TRAIN, VAL)
     assert log.read_text() == norms.read_text() == "of another run"
+
+
+def test_a_state_after_early_stopping_is_of_the_end(tmp_path):
+    """Not of the best weights, which the model has."""
+
+    def start():
+        return make([callbacks.EarlyStopping("val_loss", 99)], lr=0.5)
+
+    whole, half, rest = start(), start(), start()
+    whole.fit(TRAIN, VAL, 6, batch_size=8)
+    half.fit(TRAIN, VAL, 6, batch_size=8, max_steps=30)
+    before, state = weights(half.model), half.state_dict()
+    rest.fit(TRAIN, VAL, 6, batch_size=8, resume=state)
+    assert same(weights(half.model), before)
+    assert numbers(rest.history) == numbers(whole.history)
+    for t in (rest, whole):
+        t.fit(TRAIN, VAL, 1, batch_size=8)
+    assert same(weights(rest.model), weights(whole.model))
+
+
+def test_an_interrupted_validation_leaves_no_state():
+    calls = []
+
+    def metric(outputs, y):
+        calls.append(0)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return 1.0
+
+    for every in (None, 4):
+        calls.clear()
+        trainer = make(metrics={"m": metric})
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit(TRAIN, VAL, 3, batch_size=8, validate_every=every)
+        with pytest.raises(RuntimeError, match="training was cut off"):
+            trainer.state_dict()
+
+
+def test_a_callback_that_raises_leaves_a_state_that_the_schedule_knows():
+    def stop(trainer, row):
+        if trainer.epoch == 2:
+            raise KeyboardInterrupt
+
+    def start(*functions):
+        return make(
+            functions, lr=0.1, scheduler=lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0)
+        )
+
+    worst = (VAL[0], (VAL[1] + 1) % 3)  # the loss rises
+    whole, half, rest = start(), start(stop), start()
+    whole.fit(TRAIN, worst, 4)
+    with pytest.raises(KeyboardInterrupt):
+        half.fit(TRAIN, worst, 4)
+    rest.fit(TRAIN, worst, 4, resume=half.state_dict())
+    assert rest.history["lr"] == whole.history["lr"]
+    assert same(weights(rest.model), weights(whole.model))
+
+
+class Temperature(nn.Module):
+    """A loss with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(fn.ones(1, device=DEVICE))
+
+    def forward(self, outputs, targets):
+        return nn.functional.cross_entropy(outputs * self.scale, targets)
+
+
+def test_a_loss_that_learns_is_part_of_the_state(tmp_path):
+    def start():
+        loss = Temperature()
+        return make(
+            [callbacks.Checkpoint(tmp_path)],
+            loss=loss,
+            optimizer=lambda p, lr: optim.SGD([*p, *loss.parameters()], lr=lr),
+            lr=0.1,
+        )
+
+    whole, half, rest = start(), start(), start()
+    whole.fit(TRAIN, VAL, 2, batch_size=8)
+    half.fit(TRAIN, VAL, 2, batch_size=8, max_steps=9)
+    scale = half.loss.scale.item()
+    lr_find(half, TRAIN, steps=10)
+    assert half.loss.scale.item() == scale != 1
+    rest.fit(TRAIN, VAL, 2, batch_size=8, resume=tmp_path / "last.safetensors")
+    assert rest.loss.scale.item() == whole.loss.scale.item()
+    assert same(weights(rest.model), weights(whole.model))
+
+
+def test_a_refused_call_changes_nothing():
+    whole, half, rest = make(), make(), make()
+    whole.fit(TRAIN, VAL, 2)
+    half.fit(TRAIN, VAL, 2, max_steps=3)
+    with pytest.raises(ValueError, match="train inputs must be finite"):
+        half.fit((np.full((70, 6), np.nan, np.float32), np.arange(70) % 3))
+    with pytest.raises(ValueError, match="cannot resume"):
+        half.fit(TRAIN, VAL, 2, batch_size=9, resume=half.state_dict())
+    assert half.epochs_done == 1.5
+    rest.fit(TRAIN, VAL, 2, resume=half.state_dict())
+    assert same(weights(rest.model), weights(whole.model))
+
+
+def test_callbacks_of_one_name_have_a_state_each():
+    def kind(value):
+        class Mine(callbacks.Callback):
+            value = 0
+
+            def on_fit_start(self, trainer):
+                if not trainer.resumed:
+                    self.value = value
+
+            def state_dict(self):
+                return {"value": self.value}
+
+            def load_state_dict(self, state):
+                self.value = state["value"]
+
+        return Mine()
+
+    first, second = [kind(1), kind(2)], [kind(3), kind(4)]
+    half = make(first)
+    half.fit(TRAIN, VAL, 2, max_steps=1)
+    make(second).fit(TRAIN, VAL, 2, resume=half.state_dict())
+    assert [c.value for c in second] == [1, 2]
 
 
 def test_states_of_any_kind_survive_the_file(tmp_path):

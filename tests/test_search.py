@@ -68,6 +68,14 @@ def test_random_choices_differ():
         assert len(search.random({"a": [1, 2, 3], "b": [1, 2]}, 7)) == 6
 
 
+def test_random_draws_from_more_than_memory_holds():
+    space = {name: list(range(10)) for name in "abcdefghijklmnopqrst"}
+    drawn = search.random(space, 50)
+    assert len({tuple(params.values()) for params in drawn}) == 50
+    assert drawn[:9] == search.random(space, 9)
+    assert {digit for params in drawn for digit in params.values()} == set(range(10))
+
+
 def test_more_choices_begin_with_the_same():
     space = {"a": range(10), "b": range(10), "c": range(8)}
     found = search.random(space, 700, seed=2)
@@ -311,6 +319,8 @@ def test_optuna_is_told_only_of_what_rows_have():
         (lambda: search.run(product, SPACE), TypeError, r"such as grid\(space\); got a space"),
         (lambda: search.run(product, []), ValueError, r"\[run\] expected one or more candidates"),
         (lambda: search.run(product, [{"f": math.sin}]), TypeError, r"\[run\] .* JSON holds; got"),
+        (lambda: search.run(product, [{"f": np.ones(2)}]), TypeError, r"doesn't hold ndarray"),
+        (lambda: search.random([SPACE, SPACE], 2), TypeError, r"\[random\] expected one space"),
         (lambda: search.run(product, [{"lr": math.nan}]), TypeError, r"\[run\] .* JSON holds; got"),
         (lambda: search.run(product, [{}], direction="up"), ValueError, "minimize, maximize; got"),
         (lambda: search.run(product, [{}], seed=-1), ValueError, r"\[run\] seed .*; got -1"),

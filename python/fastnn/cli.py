@@ -6,7 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from .train.images import read_image
 from .train.job import DATA, OPTIMIZERS, Options, Run, choose_device
 from .train.job import train as train_job
 from .train.models import MODELS
+
+N = TypeVar("N", int, float)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -197,15 +199,23 @@ def _machine(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=_positive, metavar="N", help="of the CPU")
 
 
+def _number(kind: type[N], text: str) -> N:
+    try:
+        return kind(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"must be {what}; got {text!r}") from None
+
+
 def _positive(text: str) -> int:
-    number = int(text)
+    number = _number(int, text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
     return number
 
 
 def _natural(text: str) -> int:
-    number = int(text)
+    number = _number(int, text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"must be at least 0; got {text}")
     return number
@@ -219,14 +229,14 @@ def _seed(text: str) -> int:
 
 
 def _share(text: str) -> float:
-    number = float(text)
+    number = _number(float, text)
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"must be at least 0; got {text}")
     return number
 
 
 def _rate(text: str) -> float:
-    number = float(text)
+    number = _number(float, text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"must be above 0; got {text}")
     return number

@@ -149,16 +149,24 @@ class CompiledStep:
             size = min(batch_size, count - at)
             index = slice(at, at + size) if rest is None else from_numpy(rest[:size])
             value = _loss_of(self(*(t[index] for t in tensors)))
-            if self._last is not None:
-                correct += self._last.correct
+            correct += self.correct or 0
             loss += value * size
             if on_step is not None:
                 on_step(number, value)
             number += 1
             at += size
-        counts = self._last is not None and self._last.counts_correct
         seen = max(at - start, 1)
-        return EpochResult(loss / seen, correct / seen if counts else None, number - first)
+        accuracy = None if self.correct is None else correct / seen
+        return EpochResult(loss / seen, accuracy, number - first)
+
+    @property
+    def correct(self) -> int | None:
+        """How many answers of the latest call were right; None where none were classes.
+
+        They are counted beside a cross-entropy of class numbers.
+        """
+        counts = self._last is not None and self._last.counts_correct
+        return self._last.correct if counts else None  # type: ignore[union-attr]
 
     def plan(self) -> str:
         """The plan of the latest call as a table, with times once `profile` was called."""

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import Tensor, from_numpy, nn
 from ._extras import need
 from .augment.compose import images_alone
+from .data import DataLoader
 from .metrics._inputs import checked_labels, checked_outputs, probabilities
 from .nn._checks import integer
 from .train import Trainer, predict
@@ -128,7 +129,8 @@ def by_seed(
 
     `make_trainer` is to call `manual_seed(seed)` before it makes the model, so that models differ.
     `train`, `validation`, `epochs` and `fit` are those of `Trainer.fit`; scores are what
-    `Trainer.evaluate` gives for `validation` at the end.
+    `Trainer.evaluate` gives for `validation` at the end. The order of a `DataLoader` is that of its
+    own seed, for all of them.
     """
     ensemble = Ensemble([], [])
     for seed in seeds:
@@ -170,7 +172,10 @@ def _fit(
     epochs: int,
     fit: dict[str, Any],
 ) -> None:
+    epoch = train.epoch if isinstance(train, DataLoader) else 0
     trainer.fit(train, validation, epochs, **fit)
+    if isinstance(train, DataLoader):  # the next one begins where this one did
+        train.epoch = epoch
     ensemble.trainers.append(trainer)
     ensemble.scores.append(trainer.evaluate(validation))
 

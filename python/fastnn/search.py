@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -57,14 +58,33 @@ def random(space: Mapping[str, Any], trials: int, seed: int = 0) -> list[Params]
         if any(hasattr(v, "rvs") for v in values):
             sampler = _sampler("random", "ParameterSampler")
             return [_plain(params) for params in sampler(space, trials, random_state=seed)]
-        combinations = _sampler("random", "ParameterGrid")(space)
-    count = len(combinations)
+        _sampler("random", "ParameterGrid")(space)  # refuses what is no space
+    if not isinstance(space, Mapping):
+        raise TypeError("[random] expected one space, {name: values}; got several")
+    sizes = {name: len(space[name]) for name in sorted(space)}
+    count = math.prod(sizes.values())
     if count < trials:
         warnings.warn(f"[random] there are {count} combinations, not {trials}", stacklevel=2)
-    # The first ones that other methods draw change with how many are drawn.
-    draw = need("sklearn.utils.random", "train", "random").sample_without_replacement
-    numbers = draw(count, min(count, trials), method="pool", random_state=seed)
-    return [_plain(combinations[int(number)]) for number in numbers]
+    drawn = []
+    for number in _distinct(count, min(count, trials), seed):
+        params = {}
+        for name, size in sizes.items():
+            number, i = divmod(number, size)
+            params[name] = space[name][i]
+        drawn.append(_plain(params))
+    return drawn
+
+
+def _distinct(count: int, draws: int, seed: int) -> Iterator[int]:
+    """So many different numbers below `count`; more draws of one seed begin with the same.
+
+    Fisher and Yates' shuffle, in which `moved` holds what is no longer in its place.
+    """
+    rng, moved = Random(seed), dict[int, int]()
+    for i in range(draws):
+        j = rng.randrange(i, count)
+        yield moved.get(j, j)
+        moved[j] = moved.get(i, i)
 
 
 @dataclass(frozen=True)
@@ -178,9 +198,15 @@ def _number(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _encoded(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"it doesn't hold {type(value).__name__}")
+
+
 def _key(params: Mapping[str, Any], seed: int) -> str:
     try:
-        return json.dumps([params, seed], sort_keys=True, allow_nan=False, default=_number)
+        return json.dumps([params, seed], sort_keys=True, allow_nan=False, default=_encoded)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"[run] expected parameters that JSON holds; got {params} ({error})"
@@ -255,4 +281,4 @@ def _append(path: Path, trial: Trial) -> None:
 
 
 def _line(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, default=_number).encode() + b"\n"
+    return json.dumps(record, default=_encoded).encode() + b"\n"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import Tensor
+from .. import Tensor, float64
 from .._C import mixup
-from ..nn._checks import as_tensor, integer, number
+from ..nn._checks import as_tensor, cast_like, integer, number
 
 
 class MixUp:
@@ -30,6 +30,8 @@ class MixUp:
         """Inputs x (N, ...) and classes y (N), int64, or probabilities (N, C), to mixed inputs and
         probabilities (N, C) of x's dtype. Raises IndexError for a class that there is not."""
         images, targets = as_tensor("MixUp", x), as_tensor("MixUp", y)
+        if targets.dtype == float64:
+            targets = cast_like("MixUp", targets, images)
         mixed: tuple[Tensor, Tensor] = mixup(
             images, targets, self.alpha, self.num_classes, self.per_example
         )

@@ -18,7 +18,7 @@ _DTYPES = frozenset(("float32", "float64", "int64", "int32", "uint8", "bool"))
 class Dataset:
     """Examples by number: subclasses define ``__len__`` and ``__getitem__(int)``.
 
-    An example is an array, a number, or a tuple of these.
+    An example is an array, a number, or a tuple or list of these.
     """
 
     def __len__(self) -> int:
@@ -30,7 +30,7 @@ class Dataset:
     def batch(self, index: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
         """The examples ``index`` (B) as arrays with a first axis of B; override to be faster."""
         examples = [self[int(i)] for i in index]
-        columns = zip(*(e if isinstance(e, tuple) else (e,) for e in examples), strict=True)
+        columns = zip(*(e if isinstance(e, (tuple, list)) else (e,) for e in examples), strict=True)
         return tuple(_checked(np.stack(column)) for column in columns)
 
 

@@ -28,7 +28,7 @@ def mistakes(
     ``x`` (N, C, H, W) images or (N, C, L) signals, ``y`` (N) labels, ``logits`` (N, classes).
     Raises ValueError for shapes that do not fit, and for logits that are NaN or infinite.
     """
-    x = array("mistakes", "x", x, (3, 4))
+    x, classes = array("mistakes", "x", x, (3, 4)), [str(name) for name in classes]
     logits = array("mistakes", "logits", logits, (2,))
     if logits.shape != (len(x), len(classes)):
         raise ValueError(

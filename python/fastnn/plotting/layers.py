@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import Tensor, nn, no_grad
 from ..nn._checks import integer
+from ..train.evaluation import evaluating
 from ._figure import PathLike, array, colours, displayable, done, in_unit, mosaic, new
 
 if TYPE_CHECKING:
@@ -126,15 +127,9 @@ def feature_maps(
 
 def _outputs(layers: nn.Sequential, x: NDArray[Any]) -> Tensor:
     first = next(layers.parameters(), None)
-    training = [(module, module.training) for module in layers.modules()]
     kind = {} if first is None else {"dtype": first.dtype, "device": first.device}
-    try:
-        layers.eval()
-        with no_grad():
-            output: Tensor = layers(Tensor(x[None]).to(**kind))
-    finally:
-        for module, mode in training:
-            module.training = mode
+    with no_grad(), evaluating(layers):
+        output: Tensor = layers(Tensor(x[None]).to(**kind))
     return output
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 from .. import __version__, io, nn, plotting
 from ..metrics import confusion_matrix, proportion_interval
 from ..train.evaluation import score
+from ..train.history import watched
 from ..train.job import Run
 from . import _html
 
@@ -100,15 +101,18 @@ def _best(rows: list[Row], epoch: Any, path: Path) -> int:
                 return i
         raise ValueError(f"[report] {path}: there is no row of 'best_epoch' {epoch!r:.80}")
 
-    def merit(i: int) -> tuple[float, float, int]:
-        accuracy, loss = rows[i].get("val_accuracy"), rows[i].get("val_loss")
+    def merit(row: Row) -> tuple[float, float]:  # as that of `History.best`
+        name = watched(row, "accuracy")
+        accuracy = None if name in (None, "accuracy") else row[name]
+        loss = row.get(watched(row, "loss") or "loss")
         return (
             accuracy if _is_number(accuracy) else -math.inf,
             -loss if _is_number(loss) else -math.inf,
-            i,
         )
 
-    return max(range(len(rows)), key=merit)
+    merits = [merit(row) for row in rows]
+    best = max(merits)
+    return merits.index(best) if max(best) > -math.inf else len(rows) - 1
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,22 +30,29 @@ def predict(
     if len(x) == 0:
         raise ValueError(f"[predict] x is empty; got shape {np.shape(x)}")
     device = device_of(model) if device is None else device
-    training = model.training
-    model.eval()
-    try:
-        with no_grad():
-            batches = [
-                model(batch.to(device)).to("cpu").numpy()
-                for (batch,) in DataLoader((x,), batch_size)
-            ]
-    finally:
-        model.train(training)
+    with no_grad(), evaluating(model):
+        batches = [
+            model(batch.to(device)).to("cpu").numpy() for (batch,) in DataLoader((x,), batch_size)
+        ]
     return np.concatenate(batches)
 
 
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode; afterwards each module is in its own mode again."""
+    training = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, mode in training:
+            module.training = mode
+
+
 def are_classes(outputs: NDArray[Any], y: NDArray[Any]) -> bool:
-    """Whether the targets y are class numbers (N) of outputs (N, C)."""
-    return outputs.ndim == 2 and y.ndim == 1 and y.dtype.kind in "iu"
+    """Whether the targets y are class numbers (N) of outputs (N, C), C of two or more."""
+    several = outputs.ndim == 2 and outputs.shape[1] > 1
+    return several and y.ndim == 1 and y.dtype.kind in "iu"
 
 
 def score(
@@ -54,12 +62,17 @@ def score(
     metrics: Mapping[str, Metric] | None = None,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """The loss, for class numbers the accuracy, and the metrics of outputs for targets (N, ...)."""
+    """The loss, for class numbers the accuracy, and the metrics of outputs for targets (N, ...).
+
+    Targets that are the loss's ``ignore_index`` do not count for the accuracy.
+    """
     with no_grad():
         value = loss(from_numpy(outputs).to(device), from_numpy(y).to(device)).item()
     scores = {"loss": float(value)}
     if are_classes(outputs, y):
-        scores["accuracy"] = float((outputs.argmax(1) == y).mean())
+        counted = y != getattr(loss, "ignore_index", None)
+        right = (outputs.argmax(1) == y) & counted
+        scores["accuracy"] = float(right.sum() / max(counted.sum(), 1))
     return scores | {name: float(f(outputs, y)) for name, f in (metrics or {}).items()}
 
 

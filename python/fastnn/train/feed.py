@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import Tensor, from_numpy
 from ..compile import CompiledStep, EpochResult
 from ..data import DataLoader, TensorDataset
+from ..data.loader import shuffled
 from .evaluation import are_classes
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
@@ -25,15 +26,18 @@ class Means:
         loss: float = 0.0,
         correct: float | None = None,
         examples: int = 0,
+        labelled: int = 0,
         seconds: float = 0.0,
     ) -> None:
-        self.loss, self.correct, self.examples, self.seconds = loss, correct, examples, seconds
+        self.loss, self.correct, self.seconds = loss, correct, seconds
+        self.examples, self.labelled = examples, labelled
 
-    def add(self, result: EpochResult, examples: int, seconds: float) -> None:
+    def add(self, result: EpochResult, examples: int, labelled: int, seconds: float) -> None:
         self.loss += result.loss * examples
         if result.accuracy is not None:
             self.correct = (self.correct or 0) + round(result.accuracy * examples)
         self.examples += examples
+        self.labelled += labelled
         self.seconds += seconds
 
     def row(self) -> dict[str, float]:
@@ -41,7 +45,7 @@ class Means:
             return {"loss": math.nan, "images_per_second": 0.0}
         row = {"loss": self.loss / self.examples}
         if self.correct is not None:
-            row["accuracy"] = self.correct / self.examples
+            row["accuracy"] = self.correct / max(self.labelled, 1)
         return row | {"images_per_second": self.examples / self.seconds}
 
     def state_dict(self) -> dict[str, Any]:
@@ -49,10 +53,13 @@ class Means:
 
 
 class Feed:
-    """The batches of a loader, for a step that returns (loss, output)."""
+    """The batches of a loader, for a step that returns (loss, output).
 
-    def __init__(self, loader: DataLoader, device: str) -> None:
-        self.loader, self.device = loader, device
+    Targets `ignored` do not count for the accuracy.
+    """
+
+    def __init__(self, loader: DataLoader, device: str, ignored: int | None = None) -> None:
+        self.loader, self.device, self.ignored = loader, device, ignored
         if len(loader) == 0:
             raise ValueError(
                 f"[fit] train has no whole batch: {len(loader.dataset)} examples, batch_size "
@@ -66,6 +73,7 @@ class Feed:
                 raise ValueError(f"[fit] train must be inputs and targets; got {count} arrays")
             x, y = self.arrays = loader.dataset.arrays
             self._resident = from_numpy(x).to(device), from_numpy(y).to(device)
+            self._ignores = ignored is not None and bool((y == ignored).any())
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -75,16 +83,28 @@ class Feed:
         size, count = self.loader.batch_size, len(self.loader.dataset)
         return min((first + steps) * size, count) - min(first * size, count)
 
+    def _labelled(self, first: int, steps: int) -> int:
+        """How many of these, of arrays, count for the accuracy."""
+        assert self.arrays is not None
+        loader, y = self.loader, self.arrays[1]
+        if not self._ignores:
+            return self.examples(first, steps)
+        part = slice(first * loader.batch_size, (first + steps) * loader.batch_size)
+        if loader.shuffle:
+            return int((y[shuffled(len(y), loader.seed, loader.epoch)[part]] != self.ignored).sum())
+        return int((y[part] != self.ignored).sum())
+
     def run(
         self, step: CompiledStep, first: int, steps: int, before: Callable[[int], None] | None
-    ) -> EpochResult:
+    ) -> tuple[EpochResult, int]:
         """`steps` batches of this epoch from number `first` on, or as many as have a finite loss.
 
-        From C++ where the data are two arrays, batch by batch otherwise.
+        And how many of their examples count for the accuracy. From C++ where the data are two
+        arrays, batch by batch otherwise.
         """
         loader = self.loader
         if self._resident is not None:
-            return step.run_epoch(
+            result = step.run_epoch(
                 *self._resident,
                 loader.batch_size,
                 loader.shuffle,
@@ -94,23 +114,29 @@ class Feed:
                 steps=steps,
                 before_step=before,
             )
-        total, correct, done = 0.0, 0, 0
-        counts = False
+            return self._counted(result), self._labelled(first, result.steps)
+        total, correct, labelled, done = 0.0, 0, 0, 0
         for number, batch in enumerate(loader.batches(first, steps), start=first):
             if before is not None:
                 before(number)
             x, y = self._pair(batch)
-            loss, output = step(x, y)
-            value = loss.item()
+            value = step(x, y)[0].item()
             total += value * len(y)
-            counts = y.ndim == 1 and output.ndim == 2
-            if counts:
-                correct += int((output.argmax(1) == y).sum().item())
+            correct += step.correct or 0
+            labelled += (
+                int((y != self.ignored).sum().item()) if self.ignored is not None else len(y)
+            )
             done += 1
             if not np.isfinite(value):
                 break
         seen = max(self.examples(first, done), 1)
-        return EpochResult(total / seen, correct / seen if counts else None, done)
+        accuracy = None if step.correct is None else correct / seen
+        return self._counted(EpochResult(total / seen, accuracy, done)), labelled
+
+    def _counted(self, result: EpochResult) -> EpochResult:
+        """Without accuracy where what is ignored has a class's number, and may count as right."""
+        mistakes = self.ignored is not None and self.ignored >= 0
+        return result._replace(accuracy=None) if mistakes else result
 
     def batch(self, number: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of one batch of this epoch, on the device."""
@@ -206,18 +232,22 @@ def check_data(
     predict: Callable[[NDArray[Any]], NDArray[Any]],
     same: bool,
     ignored: int | None,
-) -> None:
-    """Raises ValueError for arrays that the model cannot be trained or validated on."""
+) -> list[str]:
+    """Raises ValueError for arrays that the model cannot be trained or validated on.
+
+    Returns the parts that have no accuracy, which is of class numbers.
+    """
     parts = dict(sets) if feed.arrays is None else {"train": feed.arrays, **sets}
     for name, part in parts.items():
         check_finite(name, part)
     labels = {name: y for name, (_, y) in parts.items() if y.ndim == 1 and y.dtype.kind in "iu"}
     if labels:
         name, y = next(iter(labels.items()))
-        x = parts[name][0]
-        outputs = predict(x[:1])  # the model takes such inputs
-        if are_classes(outputs, y):
-            check_labels(labels, outputs.shape[1], same, ignored)
+        outputs = predict(parts[name][0][:1])  # the model takes such inputs
+        if not are_classes(outputs, y):
+            return list(parts)
+        check_labels(labels, outputs.shape[1], same, ignored)
+    return [name for name in parts if name not in labels]
 
 
 def check_finite(name: str, part: Arrays) -> None:

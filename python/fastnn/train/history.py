@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, overload
 
 Row = dict[str, float]
@@ -77,10 +77,10 @@ class History(list[Row]):
         return plotting.curves(self, path, **options)
 
 
-def watched(row: Mapping[str, float], what: str) -> str | None:
+def watched(names: Iterable[str], what: str) -> str | None:
     """The column of "loss" or "accuracy" of the first validation set, or of training."""
-    columns = [name for name in row if name.endswith(f"_{what}")]
-    return columns[0] if columns else what if what in row else None
+    columns = [name for name in names if name.endswith(f"_{what}")]
+    return columns[0] if columns else what if what in names else None
 
 
 def _numbers(rows: Iterable[dict[str, Any]]) -> list[Row]:

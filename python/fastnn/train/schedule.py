@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..nn._checks import one_of
@@ -40,12 +40,20 @@ class Schedule:
 
     def end_epoch(self, row: Mapping[str, float]) -> None:
         """Tells how the epoch went."""
+        if column := self.check_columns(row):
+            self.scheduler.step(row[column])
+
+    def check_columns(self, names: Iterable[str]) -> str | None:
+        """The column of the history that the schedule looks at, if it does.
+
+        Raises ValueError where there is none.
+        """
         if not self.waits:
-            return
-        column = watched(row, "loss" if self.scheduler.mode == "min" else "accuracy")
+            return None
+        column = watched(names, "loss" if self.scheduler.mode == "min" else "accuracy")
         if column is None:
             raise ValueError(f"[fit] {self} with mode 'max' needs an accuracy to look at")
-        self.scheduler.step(row[column])
+        return column
 
     @property
     def finished(self) -> bool:

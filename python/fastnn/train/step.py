@@ -31,6 +31,8 @@ class TrainingStep:
         average: Any,
         average_every: str,
     ) -> None:
+        if average is not None and not callable(getattr(average, "update_parameters", None)):
+            raise TypeError(f"[Trainer] average must be an AveragedModel; got {average!r}")
         optional = {"augment": augment, "penalty": penalty, "constraint": constraint}
         for name, f in {"loss": loss, **{k: f for k, f in optional.items() if f}}.items():
             if not callable(f):
@@ -49,6 +51,8 @@ class TrainingStep:
         self._takes_targets = augment is not None and (
             takes_targets(augment) or _arity(augment) > 1
         )
+        # What its passes change: the model, and a loss that has parameters or buffers of its own.
+        self._modules = {"model": model, **({"loss": loss} if isinstance(loss, nn.Module) else {})}
         self.recorded = compile(self._run)
 
     def _run(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,19 +103,20 @@ class TrainingStep:
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
         """Passes without an update within leave random numbers and running statistics alone."""
-        rng, buffers = get_rng_state(), [(b, b.clone()) for b in self.model.buffers()]
+        buffers = [b for module in self._modules.values() for b in module.buffers()]
+        rng, before = get_rng_state(), [b.clone() for b in buffers]
         try:
             yield
         finally:
             set_rng_state(rng)
             with no_grad():
-                for buffer, before in buffers:
-                    buffer.copy_(before)
+                for buffer, old in zip(buffers, before, strict=True):
+                    buffer.copy_(old)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a step changes."""
         return {
-            "model": self.model.state_dict(),
+            **{name: module.state_dict() for name, module in self._modules.items()},
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
@@ -120,7 +125,8 @@ class TrainingStep:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
+        for name, module in self._modules.items():
+            module.load_state_dict(state[name])
         slots = state["optimizer"]["state"]  # JSON makes texts of the parameters' numbers
         self.optimizer.load_state_dict(
             {**state["optimizer"], "state": {int(number): s for number, s in slots.items()}}
@@ -136,7 +142,10 @@ class TrainingStep:
 
 
 def _arity(f: Callable[..., Any]) -> int:
-    """How many arguments it must be given."""
-    parameters = inspect.signature(f).parameters.values()
+    """How many arguments it must be given; one where it doesn't say."""
+    try:
+        parameters = inspect.signature(f.forward if isinstance(f, nn.Module) else f).parameters
+    except (TypeError, ValueError):  # of functions from C++
+        return 1
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in positional and p.default is p.empty for p in parameters)
+    return sum(p.kind in positional and p.default is p.empty for p in parameters.values())

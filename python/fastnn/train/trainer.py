@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import (
     Tensor,
+    enable_grad,
     get_float32_matmul_precision,
     manual_seed,
     nn,
@@ -87,6 +88,8 @@ class Trainer:
             if not isinstance(value, kind):
                 wanted, got = kind.__name__, type(value).__name__
                 raise TypeError(f"[Trainer] {name} must be a {wanted}; got {got}")
+        if not isinstance(metrics, (Mapping, type(None))):
+            raise TypeError(f"[Trainer] metrics must be {{name: function}}; got {metrics!r}")
         for name, metric in (metrics or {}).items():
             if not callable(metric):
                 raise TypeError(f"[Trainer] metrics[{name!r}] must be a function; got {metric!r}")
@@ -124,7 +127,9 @@ class Trainer:
         self._fit_from = 0  # the epoch in which fit() began
         self._since = Means()
         self._stop_reason: str | None = None
-        self._whole = True  # no step was cut off
+        self._whole = True  # nothing was cut off
+        self._over = False  # training has ended, and what follows is not the run's
+        self._run_weights: State | None = None  # those of its end, where others have come after it
         self.resumed = False  # the latest fit() went on from a checkpoint
 
     # --- training -------------------------------------------------------------------------------
@@ -169,21 +174,32 @@ class Trainer:
         sets = as_sets(validation)
         if self.seed is not None and self.step == 0 and resume is None:
             manual_seed(self.seed)
-        self._feed = feed = Feed(as_loader(train, batch_size, self.seed, self.epoch), self.device)
-        self.check(feed, sets, check_classes)
-        measures = ("loss", "accuracy", *self.metrics)
-        self.columns = ["loss", "accuracy", "lr", *(f"{s}_{m}" for s in sets for m in measures)]
+        loader, ignored = as_loader(train, batch_size, self.seed, self.epoch), self._ignored
+        feed, before = Feed(loader, self.device, ignored), self._feed
+        uncounted = self.check(feed, sets, check_classes)
+        self._feed = feed
+        try:
+            if resume is None:
+                self._check_length(epochs, 0, self.step, max_steps)
+                self._fit_from, self._at, self._since = self.epoch, 0, Means()
+            else:
+                self._resume(resume, epochs, max_steps)
+        except BaseException:
+            self._feed = before
+            raise
         self.resumed = resume is not None
-        if resume is None:
-            self._check_length(epochs, 0, self.step, max_steps)
-            self._fit_from, self._at, self._since = self.epoch, 0, Means()
-        else:
-            self._resume(resume, epochs, max_steps)
+        measures = ("loss", "accuracy", *self.metrics)
+        columns = ["loss", "accuracy", "lr", *(f"{s}_{m}" for s in sets for m in measures)]
+        absent = {"accuracy" if s == "train" else f"{s}_accuracy" for s in uncounted}
+        self.columns = [name for name in columns if name not in absent]
+        if self.schedule is not None:
+            self.schedule.check_columns(self.columns)
         last = self._fit_from + epochs
 
-        self._stop_reason = None
+        self._stop_reason, self._over, self._run_weights = None, False, None
         snapshot: Any = None
-        with self._with_precision(), self._clock(), self._called_back():
+        # enable_grad(), which Ctrl-C within a no_grad() may have left off at its end.
+        with enable_grad(), self._with_precision(), self._clock(), self._called_back():
             while self.epoch < last and not self._stops(max_steps):
                 if self._at == 0:
                     self._begin_epoch()
@@ -238,12 +254,22 @@ class Trainer:
             self.stop(f"max_steps {max_steps} reached")
         return self._stop_reason is not None
 
-    def check(self, feed: Feed, sets: Mapping[str, Arrays], check_classes: bool) -> None:
-        """Raises ValueError for arrays that the model cannot be trained or validated on."""
-        ignored = getattr(self.loss, "ignore_index", None)
-        check_data(
-            feed, sets, lambda x: predict(self.model, x, self.device), check_classes, ignored
-        )
+    @property
+    def _ignored(self) -> int | None:
+        """Targets that do not count."""
+        ignored: int | None = getattr(self.loss, "ignore_index", None)
+        return ignored
+
+    def check(self, feed: Feed, sets: Mapping[str, Arrays], check_classes: bool) -> list[str]:
+        """Raises ValueError for arrays that the model cannot be trained or validated on.
+
+        Returns the parts that have no accuracy.
+        """
+
+        def outputs(x: NDArray[Any]) -> NDArray[Any]:
+            return predict(self.model, x, self.device)
+
+        return check_data(feed, sets, outputs, check_classes, self._ignored)
 
     def _check_length(self, epochs: int, at: int, step: int, max_steps: int | None) -> None:
         """Raises ValueError where the schedule does not fit these epochs, less `at` batches."""
@@ -263,15 +289,18 @@ class Trainer:
     def _run(self, steps: int, first: int, snapshot: State) -> None:
         assert self._feed is not None
         self.model.train()
+        self._whole = False
         start = time.perf_counter()
-        result = self._advance(steps)
+        result, labelled = self._advance(steps)
         seconds = time.perf_counter() - start
         if not math.isfinite(result.loss):
             raise self._not_finite(result.loss, first, snapshot)
-        self._since.add(result, self._feed.examples(self._at - steps, steps), seconds)
+        examples = self._feed.examples(self._at - steps, steps)
+        self._since.add(result, examples, labelled, seconds)
+        self._whole = True
 
-    def _advance(self, steps: int) -> EpochResult:
-        """Trains on the next batches of the epoch."""
+    def _advance(self, steps: int) -> tuple[EpochResult, int]:
+        """Trains on the next batches of the epoch; see `Feed.run`."""
         assert self._feed is not None
         before = None
         if self.schedule is not None and self.schedule.by_step:
@@ -280,14 +309,12 @@ class Trainer:
             def before(number: int) -> None:
                 schedule.before(by_step=True)
 
-        self._whole = False
-        result = self._feed.run(self._step.recorded, self._at, steps, before)
-        self._whole = True
+        result, labelled = self._feed.run(self._step.recorded, self._at, steps, before)
         if self._step.averages and self._step.average_every == "step":
             self._step.averaged = True
         self._at += result.steps
         self.step += result.steps
-        return result
+        return result, labelled
 
     def _not_finite(self, loss: float, first: int, snapshot: State) -> NonFiniteLossError:
         """The error for the batch that was just trained on; goes back to before it."""
@@ -296,10 +323,11 @@ class Trainer:
         self._at = first
         self._step.load_state_dict(snapshot)
         layer = None
-        if number == first or math.isfinite(self._advance(number - first).loss):
+        if number == first or math.isfinite(self._advance(number - first)[0].loss):
             with self._step.aside():
                 batch = self._step.augmented(*self._feed.batch(number))
                 layer = culprit(self.model, self.loss, *batch)
+        self._whole = True
         rate = max(group["lr"] for group in self.optimizer.param_groups)
         return NonFiniteLossError(loss, self.epoch + 1, number, layer, rate)
 
@@ -311,22 +339,34 @@ class Trainer:
 
     def _end_epoch(self, sets: Mapping[str, Arrays]) -> None:
         assert self._feed is not None
+        self._whole = False
         self._feed.loader.epoch += 1
         self.epoch += 1
         self._at = 0
         if self._step.averages and self._step.average_every == "epoch":
             self.average.update_parameters(self.model)
             self._step.averaged = True
-        row = self._validate(sets)
+        row = self._add_row(sets)
         if self.schedule is not None:
             self.schedule.end_epoch(row)
             if self.schedule.finished:
                 self.stop(f"the schedule {self.schedule} has finished")
+        self._whole = True
+        for callback in self.callbacks:
+            callback.on_validation(self, row)
         for callback in self.callbacks:
             callback.on_epoch_end(self, row)
 
-    def _validate(self, sets: Mapping[str, Arrays]) -> Row:
-        """Adds a row to the history."""
+    def _validate(self, sets: Mapping[str, Arrays]) -> None:
+        """Within an epoch."""
+        self._whole = False
+        row = self._add_row(sets)
+        self._whole = True
+        for callback in self.callbacks:
+            callback.on_validation(self, row)
+
+    def _add_row(self, sets: Mapping[str, Arrays]) -> Row:
+        """What the history has of this moment."""
         row: Row = {"epoch": self.epochs_done, "step": self.step, **self._since.row()}
         images_per_second = row.pop("images_per_second")
         for name, part in sets.items():
@@ -338,8 +378,6 @@ class Trainer:
         }
         self._since = Means()
         self.history.append(row)
-        for callback in self.callbacks:
-            callback.on_validation(self, row)
         return row
 
     # --- using what was trained -----------------------------------------------------------------
@@ -357,7 +395,12 @@ class Trainer:
         return {"model": self.model.state_dict(), "average": average, "averaged": averaged}
 
     def set_weights(self, weights: State) -> None:
-        """Goes back to a copy of `weights()`."""
+        """Goes back to a copy of `weights()`.
+
+        After `fit` they are for use: `state_dict()` stays that of the run's end.
+        """
+        if self._over and self._run_weights is None:
+            self._run_weights = checkpoint.copied(self.weights())
         self.model.load_state_dict(weights["model"])
         if self.average is not None:
             self.average.load_state_dict(weights["average"])
@@ -374,7 +417,8 @@ class Trainer:
 
     def gradients(self) -> dict[str, Tensor]:
         """{name: gradient} of the batch that training would take next; nothing else changes."""
-        assert self._feed is not None
+        if self._feed is None:
+            raise RuntimeError("[Trainer] there are no gradients before fit()")
         self.model.train()
         with self._step.aside():
             batch = self._step.augmented(*self._feed.batch(self._at % len(self._feed)))
@@ -396,8 +440,13 @@ class Trainer:
             raise RuntimeError("[Trainer] there is no state before fit()")
         if not self._whole:
             raise RuntimeError("[Trainer] training was cut off: resume from a checkpoint before")
+        state = self._step.state_dict()
+        if self._run_weights is not None:
+            weights = self._run_weights
+            averages = [self._step.averages, weights["averaged"]]
+            state |= {k: weights[k] for k in ("model", "average")} | {"averages": averages}
         return {
-            **self._step.state_dict(),
+            **state,
             "kinds": self._kinds(),
             "data": self._feed.state_dict(),
             "epoch": self.epoch,
@@ -486,6 +535,7 @@ class Trainer:
                 begun.append(callback)
             yield
         finally:
+            self._over = True
             with contextlib.ExitStack() as ends:  # all are called, though one raises
                 for callback in reversed(begun):  # the last that is pushed is called first
                     ends.callback(callback.on_fit_end, self)

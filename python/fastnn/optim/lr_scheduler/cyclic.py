@@ -181,8 +181,8 @@ class OneCycleLR(_WithMomentum):
         super().__init__(optimizer, last_epoch)
 
     def step(self) -> None:
-        """Sets the rates of the next step."""
-        if self.last_epoch + 1 >= self.total_steps:
+        """Sets the rates of the next step; after the last one they stay."""
+        if self.last_epoch >= self.total_steps:
             raise ValueError(
                 f"[OneCycleLR] the schedule has {self.total_steps} steps; this would be one more"
             )
@@ -197,7 +197,7 @@ class OneCycleLR(_WithMomentum):
         if self.three_phase:
             ends.insert(2, 2 * top)
             points.insert(2, values[2])
-        i = 0
+        i, t = 0, min(t, ends[-1])
         while i < len(ends) - 2 and t > ends[i + 1]:
             i += 1
         length = ends[i + 1] - ends[i]

@@ -73,7 +73,7 @@ def named(callbacks: Iterable[Callback]) -> dict[str, Callback]:
     names: dict[str, Callback] = {}
     for callback in callbacks:
         name = type(callback).__name__
-        number = sum(type(other) is type(callback) for other in names.values())
+        number = sum(type(other).__name__ == name for other in names.values())
         names[f"{name}-{number + 1}" if number else name] = callback
     return names
 

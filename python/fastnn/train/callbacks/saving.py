@@ -43,7 +43,8 @@ class Checkpoint(Callback):
         self.every = None if every is None else integer("Checkpoint", "every", every)
         self.keep = keep
         self._best = None if monitor is None else Best("Checkpoint", monitor, mode=mode)
-        self._is_best = False
+        self._is_best = False  # the run, at an epoch's end, and not yet written
+        self._earlier: float | None = None  # the best value before it
         self._saved: int | None = None  # the step of the last state in the file
 
     @property
@@ -59,6 +60,8 @@ class Checkpoint(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         if self._best is not None:
             self._best.check(trainer.columns)
+            if self._is_best:
+                self._is_best, self._best.value = False, self._earlier
             if trainer.is_new:
                 self._best.value = None
         self._saved = None
@@ -66,9 +69,12 @@ class Checkpoint(Callback):
         discard_unfinished(self.folder, "*.safetensors")
 
     def on_validation(self, trainer: Trainer, row: Row) -> None:
-        if self._best is not None and self._best.improves(row):
-            self._is_best = True
-            # Within an epoch: at its end the schedule has yet to be told.
+        if self._best is None:
+            return
+        earlier = self._best.value
+        if self._best.improves(row):
+            self._is_best, self._earlier = True, earlier
+            # Within an epoch: at its end other callbacks have yet to be told of it.
             if trainer.epochs_done != trainer.epoch:
                 self._save(trainer, self.best_path)
 
