@@ -212,3 +212,4 @@ def test_preview(channels: int, tmp_path: Path) -> None:
     path = tmp_path / "preview.png"
     augment.preview(x, augment.RandomRotation(20), path, rows=2)
     assert path.read_bytes().startswith(b"\x89PNG")
+    augment.preview((x * 255).astype(np.uint8), augment.RandomRotation(20), rows=1)

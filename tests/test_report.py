@@ -7,12 +7,13 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn import cli, io, metrics
+from fastnn import cli, io, metrics, nn, optim
 from fastnn.report import report
-from fastnn.train import job
+from fastnn.train import Trainer, callbacks, job
 
 pytestmark = pytest.mark.cpu_only("commands say their device themselves")
 
@@ -139,6 +140,21 @@ def test_missing_values_are_dashes(tmp_path):
     start = got.texts.index("validation f1")
     assert got.texts[start + 1 : start + 7] == ["0.5", "1", "–", "1", "–", "0.25"]
     assert len(got.all("img")) == 1
+
+
+def test_the_folder_of_a_checkpoint(tmp_path):
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((20, 4)).astype(np.float32), np.arange(20) % 2
+    model = nn.Sequential(nn.Linear(4, 2))
+    kept = [callbacks.Checkpoint(tmp_path), callbacks.NormLogger(1, tmp_path / "norms.json")]
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters()), callbacks=kept)
+    trainer.fit(data, data, 2)
+    target, missing = report(tmp_path)
+    text = target.read_text()
+    for heading in ("Curves", "Gradients", "Weights", "Epochs"):
+        assert f">{heading}</h2>" in text
+    assert f"{trainer.history[-1]['val_accuracy']:.2%}" in text
+    assert [note.split(":")[0] for note in missing] == ["layers, mistakes", "filters"]
 
 
 def test_an_interrupted_run_is_tested_now(run):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from .. import __version__, io, nn, plotting
 from ..metrics import confusion_matrix, proportion_interval
+from ..train import checkpoint
 from ..train.evaluation import score
 from ..train.history import watched
 from ..train.job import Run
@@ -33,14 +34,15 @@ def report(
     """Write one HTML page about the folder ``run``; returns its path and what had to be left out.
 
     The folder holds history.json, as ``fastnn train`` writes it or the rows of a `History` alone,
-    and may hold a model (`fastnn.save`). The page (``run/report.html``, or ``out``) has options,
-    results, curves, the epochs and, from the model, layers, weights and filters. Mistakes and the
+    or last.safetensors of a `Checkpoint`, and may hold a model (`fastnn.save`) and norms.json of a
+    `NormLogger`. The page (``run/report.html``, or ``out``) has options, results, curves, lengths
+    of gradients, the epochs and, from the model, layers, weights and filters. Mistakes and the
     confusion matrix are of the data set's test part, read from ``data_dir`` or where it was in
     training; what cannot be had is left out, and the page says so and why. Nothing is fetched, by
     this function or by the page.
 
-    Raises FileNotFoundError where there is no folder or no history.json, ValueError that names
-    the file where one is corrupt, ImportError without matplotlib or safetensors.
+    Raises FileNotFoundError where there is no folder or no history, ValueError that names the file
+    where one is corrupt, ImportError without matplotlib or safetensors.
     """
     folder = Path(run)
     if not folder.is_dir():
@@ -48,11 +50,18 @@ def report(
     target = folder / "report.html" if out is None else Path(out)
     if target.is_dir() or not target.parent.is_dir():
         raise ValueError(f"[report] out must be a file in a folder that exists; got {target}")
-    record = _read(folder / "history.json")
-    page = _Page(record)
+    whole = (folder / "history.json").is_file() and (folder / "model.json").is_file()
+    saved = folder / "last.safetensors"
+    state = checkpoint.read(saved) if saved.is_file() and not whole else None
+    page = _Page(_read(folder / "history.json", state))
     page.curves()
+    if (folder / "norms.json").is_file():
+        page.gradients(folder / "norms.json")
     if (folder / "model.json").is_file():
         _add_model(page, folder, data_dir, device)
+    elif state is not None:
+        page.missing.append(f"layers, mistakes: there is no model.json in {folder}")
+        _add_weights(page, checkpoint.weights(state), None)
     else:
         page.missing.append(f"layers, weights, mistakes: there is no model.json in {folder}")
     page.epochs()
@@ -62,7 +71,7 @@ def report(
 
 
 class _Record(NamedTuple):
-    """What history.json says."""
+    """What is known of the course of the run."""
 
     rows: list[Row]
     best: int  # the row whose weights were kept
@@ -70,15 +79,19 @@ class _Record(NamedTuple):
     test: dict[str, Any]
 
 
-def _read(path: Path) -> _Record:
-    if not path.is_file():
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"[report] {path} is corrupt or truncated: {error}") from None
+
+
+def _read(path: Path, state: dict[str, Any] | None) -> _Record:
+    if not path.is_file() and state is None:
         raise FileNotFoundError(
             f"[report] no history.json in {path.parent}: it is not the folder of a run"
         )
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"[report] {path} is corrupt or truncated: {error}") from None
+    content = _json(path) if path.is_file() else state["history"]  # type: ignore[index]
     content = {"epochs": content} if isinstance(content, list) else content
     rows = content.get("epochs") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
@@ -170,6 +183,14 @@ class _Page:
         if any(charts):
             self.sections.append(_section_of_charts("Curves", charts))
 
+    def gradients(self, path: Path) -> None:
+        """The lengths that a `NormLogger` has written down."""
+        rows = _json(path)
+        draw = lambda: plotting.gradient_norms(rows)  # noqa: E731
+        alt = "Length of the gradient of each parameter against the step"
+        if chart := self.drawn("gradients", draw, alt, chart=True):
+            self.sections.append(_section_of_charts("Gradients", [chart]))
+
     def epochs(self) -> None:
         rows = self.record.rows
         columns = list({column: None for row in rows for column in row})
@@ -208,7 +229,7 @@ def _add_model(page: _Page, folder: Path, data_dir: PathLike | None, device: str
         model = io.load(folder)
         page.missing.append("mistakes, confusion matrix: model.json names no data set")
     _add_layers(page, model, shape)
-    _add_weights(page, model, shape)
+    _add_weights(page, dict(model.named_parameters()), shape)
 
 
 def _add_test(page: _Page, run: Run, data_dir: PathLike | None, device: str) -> None:
@@ -267,8 +288,8 @@ def _add_layers(page: _Page, model: nn.Module, shape: Any) -> None:
     page.sections.append(_html.section("Layers", content, note=note))
 
 
-def _add_weights(page: _Page, model: nn.Module, shape: Any) -> None:
-    weights = {key: p for key, p in model.named_parameters() if len(p.shape) > 1}
+def _add_weights(page: _Page, parameters: Mapping[str, Any], shape: Any) -> None:
+    weights = {key: p for key, p in parameters.items() if len(p.shape) > 1}
     if not weights:
         page.missing.append("weights, filters: no parameter has two or more axes")
         return
