@@ -231,7 +231,6 @@ def check_data(
     sets: Mapping[str, Arrays],
     predict: Callable[[NDArray[Any]], NDArray[Any]],
     same: bool,
-    ignored: int | None,
 ) -> list[str]:
     """Raises ValueError for arrays that the model cannot be trained or validated on.
 
@@ -246,7 +245,7 @@ def check_data(
         outputs = predict(parts[name][0][:1])  # the model takes such inputs
         if not are_classes(outputs, y):
             return list(parts)
-        check_labels(labels, outputs.shape[1], same, ignored)
+        check_labels(labels, outputs.shape[1], same, feed.ignored)
     return [name for name in parts if name not in labels]
 
 

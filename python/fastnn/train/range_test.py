@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from ..data import DataLoader
 from ..nn._checks import integer, number
-from .feed import Feed, as_loader
 from .trainer import Trainer
 
 
@@ -56,7 +55,7 @@ def lr_find(
     number("lr_find", "end", end, f"({start}, inf)")
     number("lr_find", "diverged", diverged, "(1, inf]")
     rates = np.geomspace(start, end, steps).tolist()
-    feed = Feed(as_loader(train, batch_size, trainer.seed), trainer.device)
+    feed = trainer.feed(train, batch_size)
     trainer.check(feed, {}, check_classes=False)
     width = max(3, steps // 20 * 2 + 1)
     losses: list[float] = []

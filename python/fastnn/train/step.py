@@ -11,7 +11,7 @@ from .. import Tensor, get_rng_state, nn, no_grad, optim, set_rng_state
 from ..augment.compose import takes_targets
 from ..compile import compile
 from ..nn._checks import one_of
-from .checkpoint import copied
+from .checkpoint import copied, described
 from .schedule import Schedule
 
 
@@ -84,6 +84,17 @@ class TrainingStep:
         loss = self.loss(output, y)
         return loss if self.penalty is None else loss + self.penalty(self.model), loss, output
 
+    def gradients(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """{name: gradient} of the model for a batch; nothing else changes."""
+        self.model.train()
+        with self.aside():
+            self.model.zero_grad()
+            self.losses(*self.augmented(x, y))[0].backward()
+            named = self.model.named_parameters()
+            grads = {name: p.grad.clone() for name, p in named if p.grad is not None}
+            self.model.zero_grad()
+        return grads
+
     def begin_averaging(self) -> None:
         """From here on the average follows the weights."""
         if self.average is not None and not self.averages:
@@ -91,14 +102,17 @@ class TrainingStep:
             self.recorded = compile(self._run)  # another step than before
 
     @contextlib.contextmanager
-    def unchanged(self) -> Iterator[None]:
-        """What trains within leaves everything as before."""
-        before = copied(self.state_dict())
+    def unchanged(self) -> Iterator[Callable[[Tensor, Tensor], float]]:
+        """Gives step(x, y) -> loss, for batches; what it trains is restored afterwards."""
+        before, training = copied(self.state_dict()), self.model.training
         try:
             with self.aside():  # for buffers that are not in a state
-                yield
+                self.model.train()
+                yield lambda x, y: float(self.recorded(x, y)[0].item())
         finally:
             self.load_state_dict(before)
+            self.model.train(training)
+            self.model.zero_grad()
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -112,6 +126,16 @@ class TrainingStep:
             with no_grad():
                 for buffer, old in zip(buffers, before, strict=True):
                     buffer.copy_(old)
+
+    def kinds(self) -> dict[str, str | None]:
+        """What a state must be of."""
+        return {
+            "optimizer": type(self.optimizer).__name__,
+            "scheduler": None if self.schedule is None else str(self.schedule),
+            "average": None if self.average is None else type(self.average).__name__,
+            "loss": getattr(self.loss, "__name__", described(self.loss)),
+            "model": described(self.model),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """All that a step changes."""

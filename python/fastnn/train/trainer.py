@@ -24,7 +24,7 @@ from ..compile import EpochResult
 from ..data import DataLoader
 from ..nn._checks import integer, one_of
 from . import checkpoint
-from .callbacks import Callback, as_callbacks, named
+from .callbacks import Callback, as_callbacks, load_states, states
 from .evaluation import Metric, device_of, predict, score
 from .feed import Arrays, Feed, Means, as_arrays, as_loader, as_sets, check_data
 from .history import History, Row
@@ -174,8 +174,7 @@ class Trainer:
         sets = as_sets(validation)
         if self.seed is not None and self.step == 0 and resume is None:
             manual_seed(self.seed)
-        loader, ignored = as_loader(train, batch_size, self.seed, self.epoch), self._ignored
-        feed, before = Feed(loader, self.device, ignored), self._feed
+        feed, before = self.feed(train, batch_size), self._feed
         uncounted = self.check(feed, sets, check_classes)
         self._feed = feed
         try:
@@ -254,11 +253,10 @@ class Trainer:
             self.stop(f"max_steps {max_steps} reached")
         return self._stop_reason is not None
 
-    @property
-    def _ignored(self) -> int | None:
-        """Targets that do not count."""
-        ignored: int | None = getattr(self.loss, "ignore_index", None)
-        return ignored
+    def feed(self, train: DataLoader | Sequence[ArrayLike], batch_size: int) -> Feed:
+        """The batches of a loader, or of arrays (x, y) in the order of this trainer's seed."""
+        loader = as_loader(train, batch_size, self.seed, self.epoch)
+        return Feed(loader, self.device, getattr(self.loss, "ignore_index", None))
 
     def check(self, feed: Feed, sets: Mapping[str, Arrays], check_classes: bool) -> list[str]:
         """Raises ValueError for arrays that the model cannot be trained or validated on.
@@ -269,7 +267,7 @@ class Trainer:
         def outputs(x: NDArray[Any]) -> NDArray[Any]:
             return predict(self.model, x, self.device)
 
-        return check_data(feed, sets, outputs, check_classes, self._ignored)
+        return check_data(feed, sets, outputs, check_classes)
 
     def _check_length(self, epochs: int, at: int, step: int, max_steps: int | None) -> None:
         """Raises ValueError where the schedule does not fit these epochs, less `at` batches."""
@@ -419,15 +417,7 @@ class Trainer:
         """{name: gradient} of the batch that training would take next; nothing else changes."""
         if self._feed is None:
             raise RuntimeError("[Trainer] there are no gradients before fit()")
-        self.model.train()
-        with self._step.aside():
-            batch = self._step.augmented(*self._feed.batch(self._at % len(self._feed)))
-            self.model.zero_grad()
-            self._step.losses(*batch)[0].backward()
-            named = self.model.named_parameters()
-            grads = {name: p.grad.clone() for name, p in named if p.grad is not None}
-            self.model.zero_grad()
-        return grads
+        return self._step.gradients(*self._feed.batch(self._at % len(self._feed)))
 
     # --- its state ------------------------------------------------------------------------------
 
@@ -447,7 +437,7 @@ class Trainer:
             state |= {k: weights[k] for k in ("model", "average")} | {"averages": averages}
         return {
             **state,
-            "kinds": self._kinds(),
+            "kinds": self._step.kinds(),
             "data": self._feed.state_dict(),
             "epoch": self.epoch,
             "at": self._at,
@@ -456,21 +446,7 @@ class Trainer:
             "seconds": self.seconds,
             "since": self._since.state_dict(),
             "history": list(self.history),
-            "callbacks": {
-                name: state
-                for name, callback in named(self.callbacks).items()
-                if (state := callback.state_dict())
-            },
-        }
-
-    def _kinds(self) -> dict[str, str | None]:
-        """What a checkpoint must be of."""
-        return {
-            "optimizer": type(self.optimizer).__name__,
-            "scheduler": None if self.schedule is None else str(self.schedule),
-            "average": None if self.average is None else type(self.average).__name__,
-            "loss": getattr(self.loss, "__name__", checkpoint.described(self.loss)),
-            "model": checkpoint.described(self.model),
+            "callbacks": states(self.callbacks),
         }
 
     def _resume(
@@ -480,23 +456,17 @@ class Trainer:
         assert self._feed is not None
         given = isinstance(resume, Mapping)
         state = resume if isinstance(resume, Mapping) else checkpoint.read(resume)
-        callbacks = named(self.callbacks)
-        before = checkpoint.copied(self._step.state_dict())
-        of_callbacks = {n: checkpoint.copied(c.state_dict()) for n, c in callbacks.items()}
+        before = checkpoint.copied((self._step.state_dict(), states(self.callbacks)))
         try:
-            checkpoint.check_kinds(state["kinds"], self._kinds())
+            checkpoint.check_kinds(state["kinds"], self._step.kinds())
             self._feed.check(state["data"])
             self._step.load_state_dict(state)
-            for name, callback in callbacks.items():
-                if name in state["callbacks"]:
-                    callback.load_state_dict(state["callbacks"][name])
+            load_states(self.callbacks, state["callbacks"])
             left = state["fit_from"] + epochs - state["epoch"]
             self._check_length(left, state["at"], state["step"], max_steps)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self._step.load_state_dict(before)
-            for name, callback in callbacks.items():
-                if of_callbacks[name]:
-                    callback.load_state_dict(of_callbacks[name])
+            self._step.load_state_dict(before[0])
+            load_states(self.callbacks, before[1])
             where = "the state" if given else resume
             reason = f"lacks {error}" if isinstance(error, KeyError) else error
             raise ValueError(
@@ -511,18 +481,9 @@ class Trainer:
 
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[Callable[[Tensor, Tensor], float]]:
-        """Gives step(x, y) -> loss; weights, optimizer, schedule and random numbers are restored.
-
-        ``x`` and ``y`` are a batch of tensors on the trainer's device.
-        """
-        training = self.model.training
-        try:
-            with self._with_precision(), self._step.unchanged():
-                self.model.train()
-                yield lambda x, y: float(self._step.recorded(x, y)[0].item())
-        finally:
-            self.model.train(training)
-            self.model.zero_grad()
+        """`TrainingStep.unchanged`, with this trainer's precision."""
+        with self._with_precision(), self._step.unchanged() as step:
+            yield step
 
     # --- around training ------------------------------------------------------------------------
 

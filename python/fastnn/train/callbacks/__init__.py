@@ -1,6 +1,6 @@
 """What a `Trainer` calls between its steps: to show, to save, to stop."""
 
-from .base import Callback, as_callbacks, named
+from .base import Callback, as_callbacks, load_states, states
 from .logs import CSVLogger, NormLogger, ProgressBar, TensorBoardLogger
 from .saving import Checkpoint
 from .stopping import EarlyStopping, TimeLimit
@@ -15,5 +15,6 @@ __all__ = [
     "TensorBoardLogger",
     "TimeLimit",
     "as_callbacks",
-    "named",
+    "load_states",
+    "states",
 ]

@@ -78,6 +78,18 @@ def named(callbacks: Iterable[Callback]) -> dict[str, Callback]:
     return names
 
 
+def states(callbacks: Iterable[Callback]) -> dict[str, Any]:
+    """{name: state} of those that have one."""
+    return {n: state for n, c in named(callbacks).items() if (state := c.state_dict())}
+
+
+def load_states(callbacks: Iterable[Callback], states: Mapping[str, Any]) -> None:
+    """Goes on from those `states`, where there are."""
+    for name, callback in named(callbacks).items():
+        if name in states:
+            callback.load_state_dict(states[name])
+
+
 class Best:
     """Watches a column of the history: whether a row is the best of it so far."""
 
