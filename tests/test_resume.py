@@ -194,6 +194,10 @@ def test_a_checkpoint_of_something_else(saved, tmp_path):
     newer.write_bytes(saved.read_bytes().replace(b"fastnn-checkpoint-1", b"fastnn-checkpoint-9"))
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(saved.read_bytes().replace(b'\\"model\\"', b'\\"model\\ ', 1))
+    flipped = tmp_path / "flipped.safetensors"
+    content = bytearray(saved.read_bytes())
+    content[-5] ^= 4  # a bit of a weight
+    flipped.write_bytes(content)
     step_lr = {"scheduler": lambda o: lr_scheduler.StepLR(o, 1)}
     for path, options, fit, message in [
         (saved, {"model": wide}, {}, r"expected model   \(0\): Linear\(.*8.*\); got   \(0\): .*9"),
@@ -206,6 +210,7 @@ def test_a_checkpoint_of_something_else(saved, tmp_path):
         (torn, {}, {}, "corrupt or truncated"),
         (newer, {}, {}, "is fastnn-checkpoint-9; this version reads fastnn-checkpoint-1"),
         (damaged, {}, {}, "corrupt or truncated"),
+        (flipped, {}, {}, "corrupt or truncated: its checksum is of other data"),
     ]:
         trainer = make(**{"optimizer": optim.SGD, **options})
         before, state = weights(trainer.model), fn.get_rng_state()

@@ -1,7 +1,7 @@
 """The state of a training run as one file: data only, whole or not there.
 
 A safetensors file of all tensors; its metadata holds the rest of the state as JSON, where
-{"tensor": name} stands for a tensor.
+{"tensor": name} stands for a tensor, and a checksum of both.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import zlib
 from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import Tensor, tensor
 from .._extras import need
@@ -30,7 +32,9 @@ def write(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
     """
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_without_tensors(state, "", tensors))
-    write_atomic(Path(path), _pack(tensors, {"format": FORMAT, "state": text}))
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    metadata = {"format": FORMAT, "state": text, "crc32": _sum(text, arrays)}
+    write_atomic(Path(path), _pack(tensors, metadata))
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -47,13 +51,23 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
             metadata = file.metadata() or {}
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         found = metadata.get("format", "no checkpoint")
-        text = json.loads(metadata["state"]) if found == FORMAT else {}
-        state: dict[str, Any] = _with_tensors(text, arrays)
+        text = metadata["state"] if found == FORMAT else "{}"
+        if found == FORMAT and metadata["crc32"] != _sum(text, arrays):
+            raise ValueError("its checksum is of other data")
+        state: dict[str, Any] = _with_tensors(json.loads(text), arrays)
     except Exception as error:  # the format's own error class, OSError, KeyError, ...
         raise ValueError(f"[checkpoint] {path} is corrupt or truncated: {error}") from None
     if found != FORMAT:
         raise ValueError(f"[checkpoint] {path} is {found}; this version reads {FORMAT}")
     return state
+
+
+def _sum(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """A checksum of all that a checkpoint holds."""
+    total = zlib.crc32(text.encode())
+    for name in sorted(arrays):
+        total = zlib.crc32(arrays[name].tobytes(), total)
+    return f"{total:08x}"
 
 
 def weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
