@@ -68,6 +68,9 @@ SCHEDULES: dict[str, Make] = {
     "three in turn": lambda m, o: m.SequentialLR(
         o, [m.LinearLR(o), m.StepLR(o, 2), m.ExponentialLR(o, 0.8)], [4, 11]
     ),
+    "triangles between others": lambda m, o: m.SequentialLR(
+        o, [m.ConstantLR(o), m.CyclicLR(o, 0.01, 0.2, 3), m.ExponentialLR(o, 0.8)], [4, 11]
+    ),
 }
 STEPS = 24
 

@@ -106,10 +106,15 @@ class CyclicLR(_WithMomentum):
         self.base_momentum = number("CyclicLR", "base_momentum", base_momentum, "[0, 1)")
         self.max_momentum = number("CyclicLR", "max_momentum", max_momentum, "[0, 1)")
         self._check_momentum(optimizer)
+        groups = optimizer.param_groups
+        before = [group.get("initial_lr") for group in groups]
         if last_epoch == -1:
-            for group, lr in zip(optimizer.param_groups, lowest, strict=True):
+            for group, lr in zip(groups, lowest, strict=True):
                 group["initial_lr"] = lr
         super().__init__(optimizer, last_epoch)
+        for group, lr in zip(groups, before, strict=True):
+            if lr is not None:  # for the schedules after it in a sequence
+                group["initial_lr"] = lr
 
     def _height(self, t: float) -> float:
         """From 0, at the foot of a cycle, to 1 at its top, or whatever the top is scaled to."""
