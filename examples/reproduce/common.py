@@ -89,7 +89,6 @@ def train_long(
     epochs: int,
     *,
     batch_size: int,
-    max_steps: int | None = None,
     name: str = "",
     **options: Any,
 ) -> Trainer:
@@ -106,7 +105,6 @@ def train_long(
     trainer.fit(
         *(train, validation, epochs),
         batch_size=batch_size,
-        max_steps=max_steps,
         resume=save.path if save.path.exists() else None,
     )
     job.earlier.append(trainer.seconds - (time.perf_counter() - start))

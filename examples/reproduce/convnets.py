@@ -91,7 +91,6 @@ def trained(
     return train_long(
         *(job, model, opt, train, parts.validation, job.pick(epochs, 1)),
         batch_size=BATCH,
-        max_steps=job.pick(None, 30),
         name=name,
         seed=job.seed,
         **options,
