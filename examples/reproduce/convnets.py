@@ -26,8 +26,8 @@ def convnet(
     """Convolutions 5 x 5 with max-pooling 2 x 2, dense layers, and ten outputs.
 
     ``dropout`` is that of the dense layers' inputs. As in the book's program, weights start as
-    N(0, 1/fan_out) (of a convolution, as the pool sees it), those after dropout 1 - ``dropout``
-    times as large, and biases as N(0, 1), those of the last layer as zeros.
+    N(0, 1/fan_out) (of a convolution, as the pool sees it) and biases as N(0, 1), those of the last
+    layer as zeros.
     """
     layers: list[nn.Module] = []
     channels, side = 1, 28
@@ -47,7 +47,7 @@ def convnet(
             init.normal_(layer.weight, 0, math.sqrt(4 / (layer.out_channels * 25)))
             init.normal_(layer.bias)
         elif isinstance(layer, nn.Linear):
-            init.normal_(layer.weight, 0, (1 - dropout) / math.sqrt(layer.out_features))
+            init.normal_(layer.weight, 0, 1 / math.sqrt(layer.out_features))
             init.normal_(layer.bias)
     init.zeros_(layers[-1].weight)
     init.zeros_(layers[-1].bias)
@@ -63,33 +63,18 @@ def trained(
     epochs: int = 60,
     eta: float = 0.03,
     lmbda: float = 0.0,
-    dropout: float = 0.0,
     name: str = "",
     **options: Any,
 ) -> Trainer:
     """Trained with mini-batches of 10; the weights are those of the best validation accuracy.
 
     ``lmbda``: as in the book's program, which has (lmbda / 2m) sum w^2 of the weights in the cost,
-    m the number of mini-batches: ten times the decay of the book's formula. ``dropout``: the
-    model's. Instead of scaling up what dropout keeps, as `nn.Dropout` does, that program scales
-    down the dense weights by 1 - ``dropout`` when it tests. Ours are those weights w' = (1 - p) w,
-    whose steps are (1 - p)^2 times as large. ``name`` and options as in `train_long`.
+    m the number of mini-batches: ten times the decay of the book's formula. ``name`` and options
+    as in `train_long`.
     """
-    decay = lmbda * BATCH / len(train[0])
-    dense = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    convolutions = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim == 1], "lr": eta},
-        {"params": [layer.weight for layer in convolutions], "lr": eta, "weight_decay": decay},
-        {
-            "params": [layer.weight for layer in dense],
-            "lr": eta * (1 - dropout) ** 2,
-            "weight_decay": decay,
-        },
-    ]
-    opt = optim.SGD([group for group in groups if group["params"]], lr=eta)
+    groups = optim.param_groups_weight_decay(model, lmbda * BATCH / len(train[0]))
     return train_long(
-        *(job, model, opt, train, parts.validation, job.pick(epochs, 1)),
+        *(job, model, optim.SGD(groups, lr=eta), train, parts.validation, job.pick(epochs, 1)),
         batch_size=BATCH,
         name=name,
         seed=job.seed,
