@@ -37,8 +37,11 @@ void split_channels(const T* x, int64_t rows, int64_t w, int64_t c, T* planes) {
 template <class T>
 void slide_planar(const Slide<T>& a, const ConvShape& z, int64_t width, T* planes) {
   constexpr int W = kTileCols<T>;
-  const int64_t row = whole_vectors<T>(a.pixels), depth = a.k.count * a.k.length, step = even_rows(a.channels);
+  const int64_t row = whole_vectors<T>(a.pixels), depth = a.k.count * a.k.length;
+  const int step = even_rows(a.channels);
   Tile<T> t;
+  t.a_step = step * depth;
+  t.c_step = step * row;
   t.lda = step;
   t.layout = ALayout::columns;
   t.k = a.k;
@@ -51,15 +54,13 @@ void slide_planar(const Slide<T>& a, const ConvShape& z, int64_t width, T* plane
   for (int64_t r = 0; r < a.rows; ++r) {
     for (int64_t o = 0; a.bias && o < a.channels; ++o)
       for_vec<T>(0, row, [&](auto at) { at.store(planes + o * row, Vec<T>(a.bias[o])); });
-    for (int64_t q = 0; q < a.pixels; q += W)
-      for (int64_t o = 0; o < a.channels; o += step) {
-        t.a = a.packed + o * depth;
-        t.b = a.src + r * a.src_row + q;
-        t.c = planes + o * row + q;
-        t.rows = static_cast<int>(a.channels - o < step ? a.channels - o : step);
-        t.cols = static_cast<int>(a.pixels - q < W ? a.pixels - q : W);
-        run_tile(t);
-      }
+    for (int64_t q = 0; q < a.pixels; q += W) {
+      t.a = a.packed;
+      t.b = a.src + r * a.src_row + q;
+      t.c = planes + q;
+      t.cols = static_cast<int>(a.pixels - q < W ? a.pixels - q : W);
+      run_tiles(t, a.channels, step);
+    }
     transpose_block(planes, row, a.channels, a.pixels, a.dst + r * a.dst_row, a.dst_pixel);
   }
 }

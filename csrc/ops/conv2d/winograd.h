@@ -25,14 +25,14 @@ struct Winograd {
 constexpr int64_t kWinogradChannels = 16, kWinogradTiles = 4;
 
 // Whether the convolution `z` asks for it and gains by it: there are channels to pay for the
-// points, tiles to pay for the kernel's, and not twice as many outputs as are wanted.
-// Images are padded, never cut, at their sides.
+// points, tiles to pay for the kernel's, and at most half as many products as without it, 9 for
+// each pixel of z's output. Images are padded, never cut, at their sides.
 template <class T>
 FNN_INLINE bool winograd_pays(const ConvShape& z, const Winograd<T>& a) {
   const int64_t tiles = a.down() * a.across();
   return z.winograd && z.groups == 1 && z.kh == 3 && z.kw == 3 && z.stride_h == 1 && z.stride_w == 1 &&
          z.dilation_h == 1 && z.dilation_w == 1 && a.c >= kWinogradChannels && a.o >= kWinogradChannels &&
-         a.n * tiles >= kWinogradTiles && 16 * tiles <= 2 * a.oh * a.ow && a.left >= 0 &&
+         a.n * tiles >= kWinogradTiles && 2 * 36 * tiles <= 9 * z.oh * z.ow && a.left >= 0 &&
          a.left + a.w <= 4 * a.across() + 2;
 }
 
@@ -274,26 +274,26 @@ void winograd_weight(Stream& s, const Winograd<T>& a, const Source& source, cons
       }
     });
     parallel_for(s, kPoints * panels, 1, [&](int64_t begin, int64_t end) {
-      const int step = even_rows(a.c);
-      for (int64_t i = begin; i < end; ++i)
-        for (int64_t c = 0; c < a.c; c += step) {
-          const int64_t point = i / panels, p = i % panels;
-          Tile<T> t;
-          t.a = in + point * in_step + c;
-          t.lda = pixel;
-          t.layout = ALayout::columns;
-          t.k = {&zero, 1, count * across};
-          t.b = out + point * out_step + p * panel;
-          t.ldb = W;
-          t.b_padded = true;
-          t.c = sum + point * sum_step + c * a.o + p * W;
-          t.ldc = a.o;
-          t.rows = static_cast<int>(a.c - c < step ? a.c - c : step);
-          t.cols = static_cast<int>(a.o - p * W < W ? a.o - p * W : W);
-          t.accumulate = first > 0;
-          t.bias = nullptr;
-          run_tile(t);
-        }
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t point = i / panels, p = i % panels;
+        Tile<T> t;
+        t.a = in + point * in_step;
+        t.lda = pixel;
+        t.layout = ALayout::columns;
+        t.k = {&zero, 1, count * across};
+        t.b = out + point * out_step + p * panel;
+        t.ldb = W;
+        t.b_padded = true;
+        t.c = sum + point * sum_step + p * W;
+        t.ldc = a.o;
+        t.cols = static_cast<int>(a.o - p * W < W ? a.o - p * W : W);
+        t.accumulate = first > 0;
+        t.bias = nullptr;
+        const int step = even_rows(a.c, most_rows<T>(t.cols));
+        t.a_step = step;
+        t.c_step = step * a.o;
+        run_tiles(t, a.c, step);
+      }
     });
   }
   parallel_for(s, a.c, 2048 / a.o + 1, [&](int64_t begin, int64_t end) {
