@@ -252,10 +252,36 @@ def test_a_best_state_that_was_not_written_is_not_the_best(tmp_path):
     trainer = make([stop, save], metrics={"m": lambda outputs, y: next(values)})
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(TRAIN, VAL, 1)
+    assert save.state_dict()["best"]["value"] is None
     trainer.fit(TRAIN, VAL, 1)
     saved = checkpoint.read(save.best_path)
     assert saved["callbacks"]["Checkpoint"]["best"]["value"] == 0.1
     assert saved["history"][-1]["val_m"] == 0.1
+
+
+def test_a_best_state_that_a_full_disk_kept_away_is_not_the_best(tmp_path, monkeypatch):
+    values = iter((0.5, 0.9, 0.1, 0.7))
+    save = callbacks.Checkpoint(tmp_path, monitor="val_m")
+    trainer = make([save], metrics={"m": lambda outputs, y: next(values)})
+    trainer.fit(TRAIN, VAL, 1)
+
+    def full(path, state):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "write", full)
+        with pytest.raises(OSError, match="no space"):
+            trainer.fit(TRAIN, VAL, 1)
+    for best in (0.5, 0.7):
+        trainer.fit(TRAIN, VAL, 1)
+        assert checkpoint.read(save.best_path)["history"][-1]["val_m"] == best
+
+
+def test_norms_of_a_short_run_replace_those_of_another(tmp_path):
+    path = tmp_path / "norms.json"
+    path.write_text("of another run")
+    make([callbacks.NormLogger(100, path)]).fit(TRAIN, VAL, 1)
+    assert json.loads(path.read_text()) == []
 
 
 def test_a_time_limit(monkeypatch):

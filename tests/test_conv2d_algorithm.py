@@ -48,6 +48,21 @@ def test_other_names_are_refused():
     assert fn.get_conv2d_algorithm() == "direct"
 
 
+def test_it_has_at_most_half_of_the_products():
+    """36 a tile of 4 x 4, against 9 a pixel of the output."""
+    results = []
+    for algorithm in ("direct", "winograd"):
+        fn.set_conv2d_algorithm(algorithm)
+        x, w = (
+            fn.tensor(normal(*shape).astype(np.float32), requires_grad=True)
+            for shape in ((4, 16, 6, 6), (16, 16, 3, 3))
+        )
+        y = F.conv2d(x, w)  # 4 x 4, a tile; its gradient is 6 x 6, four tiles
+        y.backward(fn.tensor(normal(*y.shape, seed=3).astype(np.float32)))
+        results.append(bits(y, x.grad, w.grad))
+    assert [a == b for a, b in zip(*results, strict=True)] == [False, True, False]
+
+
 def test_backward_is_that_of_the_forward_pass():
     direct = forward_and_backward()
     assert forward_and_backward("winograd") == direct

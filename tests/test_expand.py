@@ -212,4 +212,12 @@ def test_preview(channels: int, tmp_path: Path) -> None:
     path = tmp_path / "preview.png"
     augment.preview(x, augment.RandomRotation(20), path, rows=2)
     assert path.read_bytes().startswith(b"\x89PNG")
-    augment.preview((x * 255).astype(np.uint8), augment.RandomRotation(20), rows=1)
+    given = []
+
+    def noted(images: Array) -> Array:
+        given.append(images)
+        return images
+
+    whole = (x * 255).astype(np.uint8)
+    augment.preview(whole, noted, rows=1)
+    assert np.array_equal(given[0], whole[:8] / np.float32(255))

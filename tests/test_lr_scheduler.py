@@ -200,6 +200,14 @@ def test_a_loaded_plateau_goes_on() -> None:
     assert ends[0] == ends[1]
 
 
+def test_cyclic_rates_go_on_from_an_epoch() -> None:
+    opt = sgd()
+    ls.ConstantLR(opt)
+    first = course(ls.CyclicLR(opt, 0.01, 0.2, 3), opt, 9)
+    again = course(ls.CyclicLR(opt, 0.01, 0.2, 3, last_epoch=3), opt, 5)
+    assert again == first[4:]
+
+
 def test_one_cycle_steps_after_each_batch() -> None:
     opt = optim.SGD([fn.ones(1, requires_grad=True)], lr=1.0, momentum=0.9)
     rates = course(ls.OneCycleLR(opt, 1.0, total_steps=10), opt, 10)

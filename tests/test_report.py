@@ -155,6 +155,10 @@ def test_the_folder_of_a_checkpoint(tmp_path):
         assert f">{heading}</h2>" in text
     assert f"{trainer.history[-1]['val_accuracy']:.2%}" in text
     assert [note.split(":")[0] for note in missing] == ["layers, mistakes", "filters"]
+    again = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters()), callbacks=kept)
+    again.fit(data, data, 2, batch_size=5, max_steps=1)
+    with pytest.raises(ValueError, match=r"last\.safetensors has no validation yet"):
+        report(tmp_path)
 
 
 def test_an_interrupted_run_is_tested_now(run):
@@ -201,7 +205,11 @@ def test_the_command(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("history.json", None, r"no history\.json in .*run: it is not the folder of a run"),
+        (
+            "history.json",
+            None,
+            r"no history\.json or last\.safetensors in .*run: it is not the folder of a run",
+        ),
         ("history.json", '{"epochs": [', r"history\.json is corrupt or truncated"),
         ("history.json", b"\xff\xfe\x00", r"history\.json is corrupt or truncated"),
         ("history.json", "[]", r"has no 'epochs', a list of rows"),

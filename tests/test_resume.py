@@ -191,7 +191,7 @@ def test_a_checkpoint_of_something_else(saved, tmp_path):
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes(saved.read_bytes()[:-100])
     newer = tmp_path / "newer.safetensors"
-    newer.write_bytes(saved.read_bytes().replace(b"fastnn-checkpoint-1", b"fastnn-checkpoint-9"))
+    newer.write_bytes(saved.read_bytes().replace(b"fastnn-checkpoint-2", b"fastnn-checkpoint-9"))
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(saved.read_bytes().replace(b'\\"model\\"', b'\\"model\\ ', 1))
     flipped = tmp_path / "flipped.safetensors"
@@ -206,9 +206,9 @@ def test_a_checkpoint_of_something_else(saved, tmp_path):
         (saved, {"average": moving_average}, {}, "expected average None; got AveragedModel"),
         (saved, step_lr, {}, "expected scheduler None; got StepLR"),
         (saved, {}, {"batch_size": 7}, "expected train with batch_size 8; got 7"),
-        (other, {}, {}, "is no checkpoint; this version reads fastnn-checkpoint-1"),
+        (other, {}, {}, "is no checkpoint; this version reads fastnn-checkpoint-2"),
         (torn, {}, {}, "corrupt or truncated"),
-        (newer, {}, {}, "is fastnn-checkpoint-9; this version reads fastnn-checkpoint-1"),
+        (newer, {}, {}, "is fastnn-checkpoint-9; this version reads fastnn-checkpoint-2"),
         (damaged, {}, {}, "corrupt or truncated"),
         (flipped, {}, {}, "corrupt or truncated: its checksum is of other data"),
     ]:
@@ -300,7 +300,8 @@ def test_a_state_after_early_stopping_is_of_the_end(tmp_path):
     """Not of the best weights, which the model has."""
 
     def start():
-        return make([callbacks.EarlyStopping("val_loss", 99)], lr=0.5)
+        first = {"first": lambda outputs, y: 1.0}  # is the best
+        return make([callbacks.EarlyStopping("val_first", 99)], metrics=first)
 
     whole, half, rest = start(), start(), start()
     whole.fit(TRAIN, VAL, 6, batch_size=8)
@@ -309,9 +310,9 @@ def test_a_state_after_early_stopping_is_of_the_end(tmp_path):
     rest.fit(TRAIN, VAL, 6, batch_size=8, resume=state)
     assert same(weights(half.model), before)
     assert numbers(rest.history) == numbers(whole.history)
-    for t in (rest, whole):
-        t.fit(TRAIN, VAL, 1, batch_size=8)
-    assert same(weights(rest.model), weights(whole.model))
+    ends = [{k: t.cpu().numpy() for k, t in t.state_dict()["model"].items()} for t in (rest, whole)]
+    assert same(*ends)
+    assert not same(ends[0], weights(whole.model))
 
 
 def test_an_interrupted_validation_leaves_no_state():
@@ -395,6 +396,33 @@ def test_a_refused_call_changes_nothing():
     assert half.epochs_done == 1.5
     rest.fit(TRAIN, VAL, 2, resume=half.state_dict())
     assert same(weights(rest.model), weights(whole.model))
+
+
+def test_a_refused_schedule_changes_nothing():
+    data = TRAIN[0], np.eye(3, dtype=np.float32)[TRAIN[1]]  # no accuracy to look at
+    half = make(scheduler=lr_scheduler.HalvingLR)
+    half.fit(TRAIN, VAL, 2, batch_size=8, max_steps=10)
+    before, at = weights(half.model), half.epochs_done
+    for resume in (None, half.state_dict()):
+        with pytest.raises(ValueError, match="HalvingLR with mode 'max' needs an accuracy"):
+            half.fit(data, data, 2, batch_size=8, resume=resume)
+        assert half.epochs_done == at
+        assert same(weights(half.model), before)
+
+
+def test_what_has_finished_is_not_trained_on():
+    def start():
+        return make(scheduler=lambda o: lr_scheduler.HalvingLR(o, patience=1, stop_at=0.25))
+
+    worst = (VAL[0], (VAL[1] + 1) % 3)
+    whole, again = start(), start()
+    whole.fit(TRAIN, worst, 50)
+    assert len(whole.history) < 50
+    again.fit(TRAIN, worst, 50, resume=whole.state_dict())
+    assert again.stop_reason == "the schedule HalvingLR has finished"
+    assert again.step == whole.step
+    again.schedule.end_epoch(again.history[-1])
+    assert again.optimizer.param_groups[0]["lr"] == 0.01 / 4
 
 
 def test_callbacks_of_one_name_have_a_state_each():

@@ -320,6 +320,11 @@ def test_optuna_is_told_only_of_what_rows_have():
         (lambda: search.run(product, []), ValueError, r"\[run\] expected one or more candidates"),
         (lambda: search.run(product, [{"f": math.sin}]), TypeError, r"\[run\] .* JSON holds; got"),
         (lambda: search.run(product, [{"f": np.ones(2)}]), TypeError, r"doesn't hold ndarray"),
+        (
+            lambda: search.random(SPACE, 2, seed=-1),
+            ValueError,
+            r"\[random\] seed must be at least 0",
+        ),
         (lambda: search.random([SPACE, SPACE], 2), TypeError, r"\[random\] expected one space"),
         (lambda: search.run(product, [{"lr": math.nan}]), TypeError, r"\[run\] .* JSON holds; got"),
         (lambda: search.run(product, [{}], direction="up"), ValueError, "minimize, maximize; got"),

@@ -106,6 +106,27 @@ def test_targets_that_are_no_classes_have_no_accuracy(data):
     assert halving.step == 0
 
 
+def several(outputs, y):
+    return F.cross_entropy(outputs.reshape(-1, 3), y.reshape(-1))
+
+
+def test_targets_of_two_axes_have_no_accuracy():
+    targets = np.stack([Y, Y], 1)
+    for data in (X, targets), Examples(X, targets):
+        model = {"model": lambda: nn.Sequential(nn.Linear(6, 6))}
+        assert "accuracy" not in make(**model, loss=several).fit(DataLoader(data, 8))[-1]
+
+
+def test_numbers_beside_whole_numbers_are_no_classes():
+    def likelihood(outputs, y):  # of a normal distribution, its mean and standard deviation
+        wrong = (outputs[:, 0] - y.to(fn.float32)) * (-outputs[:, 1]).exp()
+        return (wrong * wrong / 2 + outputs[:, 1]).mean()
+
+    trainer = make(model=lambda: nn.Sequential(nn.Linear(6, 2)), loss=likelihood)
+    trainer.fit((X, Y.astype(np.float32)), (X, Y * 40), 1)
+    assert trainer.step
+
+
 def test_predicting_leaves_every_layer_in_its_mode():
     model = nn.Sequential(nn.Linear(6, CLASSES), nn.BatchNorm1d(CLASSES)).to(DEVICE)
     model.train()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fastnn as fn
 from examples.reproduce.common import mnist, percent_right
-from examples.reproduce.recipe import Job, prepare, recipe
+from examples.reproduce.recipe import Job, member, recipe
 from fastnn import ensemble
 
 from . import r02_single_network as single
@@ -25,12 +24,8 @@ def run(job: Job) -> dict[str, float]:
     outputs = []
     for side, name in ((5, "R2"), (7, "R3-7x7")):
         for seed in range(SEEDS * job.seed, SEEDS * (job.seed + 1)):
-            # Where R2 has trained this seed, it is only read.
-            folder = job.folder.parent / f"{name}-{seed}"
-            prepare(folder, single.run)
-            member = Job(seed, job.data_dir, folder, job.quick, job.earlier)
-            fn.manual_seed(seed)
-            outputs.append(single.trained(member, single.network(side)).predict(x))
+            one = member(job, single.run, seed, name)
+            outputs.append(single.trained(one, single.network(side)).predict(x))
     return {
         "vote": 100 * float((ensemble.vote(outputs) == y).mean()),
         "mean of probabilities": percent_right(ensemble.mean(outputs), y),

@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def quick(recipe: Recipe, data_dir: Path) -> dict[str, float]:
-    """Run a recipe on little data for a few steps, and leave nothing behind."""
+    """Run a recipe on little data for an epoch or a few steps, and leave nothing behind."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, f"{recipe.id}-0")  # beside which a recipe may look for others' runs
         run.mkdir()

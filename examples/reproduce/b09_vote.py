@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fastnn as fn
 from fastnn import ensemble
 
 from . import b08_dropout
 from .common import mnist
-from .recipe import Job, prepare, recipe
+from .recipe import Job, member, recipe
 
 
 @recipe(
@@ -22,11 +21,7 @@ def run(job: Job) -> dict[str, float]:
     parts = mnist(job)
     outputs = []
     for seed in range(5 * job.seed, 5 * job.seed + 5):
-        # Where B8 has trained this seed, it is only read.
-        folder = job.folder.parent / f"B8-{seed}"
-        prepare(folder, b08_dropout.run)
-        member = Job(seed, job.data_dir, folder, job.quick, job.earlier)
-        fn.manual_seed(seed)
-        outputs.append(b08_dropout.network(member, parts).predict(parts.test[0]))
+        network = b08_dropout.network(member(job, b08_dropout.run, seed), parts)
+        outputs.append(network.predict(parts.test[0]))
     classes = ensemble.vote(outputs)
     return {"accuracy": 100 * float((classes == parts.test[1]).mean())}

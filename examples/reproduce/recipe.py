@@ -99,6 +99,17 @@ def prepare(folder: Path, recipe: Recipe) -> None:
         note.write_text(digest)
 
 
+def member(job: Job, recipe: Recipe, seed: int, name: str = "") -> Job:
+    """The job of another recipe, whose networks vote: where they were trained, they're only read.
+
+    fastnn's generator is seeded, as for that recipe itself. `name` is for those of another form.
+    """
+    folder = job.folder.parent / f"{name or recipe.id}-{seed}"
+    prepare(folder, recipe)
+    fn.manual_seed(seed)
+    return Job(seed, job.data_dir, folder, job.quick, job.earlier)
+
+
 def recipes() -> dict[str, Recipe]:
     """All recipes by id, in the order A1, A2, ..., A10, ..., B1, ..., records after them."""
     found: list[Recipe] = []

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import Tensor, float64, nn, tensor
 from ._extras import need
@@ -207,18 +208,25 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _pack(state: Mapping[str, Any], metadata: dict[str, str] | None = None) -> bytes:
-    library = need("safetensors.numpy", "train", "save")
+def _pack(state: Mapping[str, Any]) -> bytes:
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise TypeError(
                 f"[save] a state_dict maps names to tensors; got {key!r}: {type(value).__name__}"
             )
-    # Row-major: the library writes the bytes that lie behind the pointer.
-    packed: bytes = library.save(
-        {key: np.asarray(value.detach().cpu().numpy(), order="C") for key, value in state.items()},
-        metadata,
-    )
+    return pack_arrays(arrays_of(state))
+
+
+def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """The tensors as row-major arrays: safetensors writes the bytes that lie behind the pointer."""
+    return {k: np.asarray(t.detach().cpu().numpy(), order="C") for k, t in tensors.items()}
+
+
+def pack_arrays(
+    arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """A safetensors file of row-major arrays."""
+    packed: bytes = need("safetensors.numpy", "train", "save").save(dict(arrays), metadata)
     return packed
 
 

@@ -53,6 +53,7 @@ def random(space: Mapping[str, Any], trials: int, seed: int = 0) -> list[Params]
     use `scipy.stats.loguniform`. Raises as `grid`.
     """
     integer("random", "trials", trials)
+    seed = integer("random", "seed", seed, 0)
     values = space.values() if isinstance(space, Mapping) else ()
     with _errors_named("random"):
         if any(hasattr(v, "rvs") for v in values):

@@ -167,7 +167,11 @@ def gradient_norms(rows: Rows, path: PathLike | None = None) -> Figure:
     if not rows:
         raise ValueError("[gradient_norms] expected a row for each step; got none")
     for i, row in enumerate(rows):
-        if not isinstance(row, Mapping) or not {"step", "gradients"} <= set(row):
+        if (
+            not isinstance(row, Mapping)
+            or not isinstance(row.get("gradients"), Mapping)
+            or "step" not in row
+        ):
             raise ValueError(
                 f"[gradient_norms] expected 'step' and 'gradients' in row {i}; got {row!r:.80}"
             )

@@ -13,7 +13,7 @@ from .. import __version__, io, nn, plotting
 from ..metrics import confusion_matrix, proportion_interval
 from ..train import checkpoint
 from ..train.evaluation import score
-from ..train.history import watched
+from ..train.history import merit
 from ..train.job import Run
 from . import _html
 
@@ -87,11 +87,15 @@ def _json(path: Path) -> Any:
 
 
 def _read(path: Path, state: dict[str, Any] | None) -> _Record:
-    if not path.is_file() and state is None:
+    if path.is_file():
+        content = _json(path)
+    elif state is None:
         raise FileNotFoundError(
-            f"[report] no history.json in {path.parent}: it is not the folder of a run"
+            f"[report] no history.json or last.safetensors in {path.parent}: "
+            "it is not the folder of a run"
         )
-    content = _json(path) if path.is_file() else state["history"]  # type: ignore[index]
+    elif not (content := state["history"]):
+        raise ValueError(f"[report] {path.with_name('last.safetensors')} has no validation yet")
     content = {"epochs": content} if isinstance(content, list) else content
     rows = content.get("epochs") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
@@ -114,16 +118,7 @@ def _best(rows: list[Row], epoch: Any, path: Path) -> int:
                 return i
         raise ValueError(f"[report] {path}: there is no row of 'best_epoch' {epoch!r:.80}")
 
-    def merit(row: Row) -> tuple[float, float]:  # as that of `History.best`
-        name = watched(row, "accuracy")
-        accuracy = None if name in (None, "accuracy") else row[name]
-        loss = row.get(watched(row, "loss") or "loss")
-        return (
-            accuracy if _is_number(accuracy) else -math.inf,
-            -loss if _is_number(loss) else -math.inf,
-        )
-
-    merits = [merit(row) for row in rows]
+    merits = [merit({k: v for k, v in row.items() if _is_number(v)}) for row in rows]
     best = max(merits)
     return merits.index(best) if max(best) > -math.inf else len(rows) - 1
 
@@ -186,6 +181,9 @@ class _Page:
     def gradients(self, path: Path) -> None:
         """The lengths that a `NormLogger` has written down."""
         rows = _json(path)
+        if not rows:
+            self.missing.append(f"gradients: there are none in {path}")
+            return
         draw = lambda: plotting.gradient_norms(rows)  # noqa: E731
         alt = "Length of the gradient of each parameter against the step"
         if chart := self.drawn("gradients", draw, alt, chart=True):

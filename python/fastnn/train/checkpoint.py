@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from .. import Tensor, tensor
 from .._extras import need
-from ..io import _pack, write_atomic
+from ..io import arrays_of, pack_arrays, write_atomic
 
-FORMAT = "fastnn-checkpoint-1"
+FORMAT = "fastnn-checkpoint-2"
 
 
 def write(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
@@ -32,9 +32,9 @@ def write(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
     """
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_without_tensors(state, "", tensors))
-    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    arrays = arrays_of(tensors)
     metadata = {"format": FORMAT, "state": text, "crc32": _sum(text, arrays)}
-    write_atomic(Path(path), _pack(tensors, metadata))
+    write_atomic(Path(path), pack_arrays(arrays, metadata))
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _sum(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
     """A checksum of all that a checkpoint holds."""
     total = zlib.crc32(text.encode())
     for name in sorted(arrays):
-        total = zlib.crc32(arrays[name].tobytes(), total)
+        total = zlib.crc32(np.ascontiguousarray(arrays[name]).data, total)
     return f"{total:08x}"
 
 

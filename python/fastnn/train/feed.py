@@ -90,9 +90,8 @@ class Feed:
         if not self._ignores:
             return self.examples(first, steps)
         part = slice(first * loader.batch_size, (first + steps) * loader.batch_size)
-        if loader.shuffle:
-            return int((y[shuffled(len(y), loader.seed, loader.epoch)[part]] != self.ignored).sum())
-        return int((y[part] != self.ignored).sum())
+        y = y[shuffled(len(y), loader.seed, loader.epoch)[part]] if loader.shuffle else y[part]
+        return int((y != self.ignored).sum())
 
     def run(
         self, step: CompiledStep, first: int, steps: int, before: Callable[[int], None] | None
@@ -114,29 +113,33 @@ class Feed:
                 steps=steps,
                 before_step=before,
             )
-            return self._counted(result), self._labelled(first, result.steps)
+            counted = self._counted(result, self._resident[1])
+            return counted, self._labelled(first, result.steps)
         total, correct, labelled, done = 0.0, 0, 0, 0
         for number, batch in enumerate(loader.batches(first, steps), start=first):
             if before is not None:
                 before(number)
-            x, y = self._pair(batch)
-            value = step(x, y)[0].item()
+            value = step(*self._pair(batch))[0].item()
+            y = batch[1]
             total += value * len(y)
             correct += step.correct or 0
-            labelled += (
-                int((y != self.ignored).sum().item()) if self.ignored is not None else len(y)
-            )
+            labelled += len(y) if self.ignored is None else int((y.numpy() != self.ignored).sum())
             done += 1
             if not np.isfinite(value):
                 break
         seen = max(self.examples(first, done), 1)
         accuracy = None if step.correct is None else correct / seen
-        return self._counted(EpochResult(total / seen, accuracy, done)), labelled
+        return self._counted(EpochResult(total / seen, accuracy, done), y), labelled
 
-    def _counted(self, result: EpochResult) -> EpochResult:
-        """Without accuracy where what is ignored has a class's number, and may count as right."""
-        mistakes = self.ignored is not None and self.ignored >= 0
-        return result._replace(accuracy=None) if mistakes else result
+    @property
+    def ignores_a_class(self) -> bool:
+        """Whether what is ignored has a class's number: an answer may be right and not count."""
+        return self.ignored is not None and self.ignored >= 0
+
+    def _counted(self, result: EpochResult, y: Tensor) -> EpochResult:
+        """With an accuracy where there is one, of targets such as y."""
+        counts = y.ndim == 1 and not self.ignores_a_class
+        return result if counts else result._replace(accuracy=None)
 
     def batch(self, number: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of one batch of this epoch, on the device."""
@@ -240,13 +243,15 @@ def check_data(
     for name, part in parts.items():
         check_finite(name, part)
     labels = {name: y for name, (_, y) in parts.items() if y.ndim == 1 and y.dtype.kind in "iu"}
-    if labels:
+    numbers = [name for name, (_, y) in parts.items() if y.ndim == 1 and name not in labels]
+    if labels and not numbers:
         name, y = next(iter(labels.items()))
         outputs = predict(parts[name][0][:1])  # the model takes such inputs
         if not are_classes(outputs, y):
             return list(parts)
         check_labels(labels, outputs.shape[1], same, feed.ignored)
-    return [name for name in parts if name not in labels]
+    uncounted = [name for name in parts if name not in labels]
+    return [*uncounted, "train"] if feed.ignores_a_class else uncounted
 
 
 def check_finite(name: str, part: Arrays) -> None:

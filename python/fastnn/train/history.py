@@ -48,14 +48,7 @@ class History(list[Row]):
         """
         if not self:
             raise ValueError("[History] there is no best row before the first epoch has ended")
-        worst = math.inf
-
-        def badness(row: Row) -> tuple[float, float]:
-            loss, accuracy = row[watched(row, "loss") or "loss"], watched(row, "accuracy")
-            seen = 0.0 if accuracy in (None, "accuracy") else row[accuracy]
-            return -seen, worst if math.isnan(loss) else loss
-
-        return min(self, key=badness)
+        return max(self, key=merit)
 
     def to_json(self) -> str:
         """The rows as a JSON list; null stands for a number that is not finite."""
@@ -75,6 +68,14 @@ class History(list[Row]):
         from .. import plotting
 
         return plotting.curves(self, path, **options)
+
+
+def merit(row: Row) -> tuple[float, float]:
+    """What makes a row the best; a number that is not there, or not finite, is the least."""
+    accuracy = watched(row, "accuracy")
+    seen = -math.inf if accuracy in (None, "accuracy") else row[accuracy]
+    loss = row.get(watched(row, "loss") or "loss", math.inf)
+    return seen if math.isfinite(seen) else -math.inf, -loss if math.isfinite(loss) else -math.inf
 
 
 def watched(names: Iterable[str], what: str) -> str | None:

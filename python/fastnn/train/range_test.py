@@ -55,7 +55,7 @@ def lr_find(
     number("lr_find", "end", end, f"({start}, inf)")
     number("lr_find", "diverged", diverged, "(1, inf]")
     rates = np.geomspace(start, end, steps).tolist()
-    feed = trainer.feed(train, batch_size)
+    feed = trainer.make_feed(train, batch_size)
     trainer.check(feed, {}, check_classes=False)
     width = max(3, steps // 20 * 2 + 1)
     losses: list[float] = []

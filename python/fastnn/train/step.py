@@ -52,7 +52,8 @@ class TrainingStep:
             takes_targets(augment) or _arity(augment) > 1
         )
         # What its passes change: the model, and a loss that has parameters or buffers of its own.
-        self._modules = {"model": model, **({"loss": loss} if isinstance(loss, nn.Module) else {})}
+        parts = {"model": model, "loss": loss}
+        self._modules = {k: part for k, part in parts.items() if isinstance(part, nn.Module)}
         self.recorded = compile(self._run)
 
     def _run(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,14 +87,17 @@ class TrainingStep:
 
     def gradients(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """{name: gradient} of the model for a batch; nothing else changes."""
-        self.model.train()
         with self.aside():
-            self.model.zero_grad()
+            self._zero_grad()
             self.losses(*self.augmented(x, y))[0].backward()
             named = self.model.named_parameters()
             grads = {name: p.grad.clone() for name, p in named if p.grad is not None}
-            self.model.zero_grad()
+            self._zero_grad()
         return grads
+
+    def _zero_grad(self) -> None:
+        for module in self._modules.values():
+            module.zero_grad()
 
     def begin_averaging(self) -> None:
         """From here on the average follows the weights."""
@@ -104,24 +108,26 @@ class TrainingStep:
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[Callable[[Tensor, Tensor], float]]:
         """Gives step(x, y) -> loss, for batches; what it trains is restored afterwards."""
-        before, training = copied(self.state_dict()), self.model.training
+        before = copied(self.state_dict())
         try:
             with self.aside():  # for buffers that are not in a state
-                self.model.train()
                 yield lambda x, y: float(self.recorded(x, y)[0].item())
         finally:
             self.load_state_dict(before)
-            self.model.train(training)
-            self.model.zero_grad()
+            self._zero_grad()
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Passes without an update within leave random numbers and running statistics alone."""
+        """In training mode, passes leave modes, random numbers and running statistics alone."""
+        modes = [(module, module.training) for module in self.model.modules()]
         buffers = [b for module in self._modules.values() for b in module.buffers()]
         rng, before = get_rng_state(), [b.clone() for b in buffers]
         try:
+            self.model.train()
             yield
         finally:
+            for module, training in modes:
+                module.training = training
             set_rng_state(rng)
             with no_grad():
                 for buffer, old in zip(buffers, before, strict=True):

@@ -174,31 +174,33 @@ class Trainer:
         sets = as_sets(validation)
         if self.seed is not None and self.step == 0 and resume is None:
             manual_seed(self.seed)
-        feed, before = self.feed(train, batch_size), self._feed
+        feed, before = self.make_feed(train, batch_size), self._feed
         uncounted = self.check(feed, sets, check_classes)
+        measures = ("loss", "accuracy", *self.metrics)
+        columns = ["loss", "accuracy", "lr", *(f"{s}_{m}" for s in sets for m in measures)]
+        absent = {"accuracy" if s == "train" else f"{s}_accuracy" for s in uncounted}
+        columns = [name for name in columns if name not in absent]
+        if self.schedule is not None:
+            self.schedule.check_columns(columns)
         self._feed = feed
         try:
             if resume is None:
                 self._check_length(epochs, 0, self.step, max_steps)
-                self._fit_from, self._at, self._since = self.epoch, 0, Means()
             else:
                 self._resume(resume, epochs, max_steps)
         except BaseException:
             self._feed = before
             raise
-        self.resumed = resume is not None
-        measures = ("loss", "accuracy", *self.metrics)
-        columns = ["loss", "accuracy", "lr", *(f"{s}_{m}" for s in sets for m in measures)]
-        absent = {"accuracy" if s == "train" else f"{s}_accuracy" for s in uncounted}
-        self.columns = [name for name in columns if name not in absent]
-        if self.schedule is not None:
-            self.schedule.check_columns(self.columns)
-        last = self._fit_from + epochs
+        self.resumed, self.columns, self._stop_reason = resume is not None, columns, None
+        if self.resumed:
+            self._stop_if_finished()
 
-        self._stop_reason, self._over, self._run_weights = None, False, None
         snapshot: Any = None
-        # enable_grad(), which Ctrl-C within a no_grad() may have left off at its end.
-        with enable_grad(), self._with_precision(), self._clock(), self._called_back():
+        with self._modes(), self._clock(), self._called_back():
+            if not self.resumed:
+                self._fit_from, self._at, self._since = self.epoch, 0, Means()
+            last = self._fit_from + epochs
+            self._whole, self._over, self._run_weights = True, False, None
             while self.epoch < last and not self._stops(max_steps):
                 if self._at == 0:
                     self._begin_epoch()
@@ -253,7 +255,7 @@ class Trainer:
             self.stop(f"max_steps {max_steps} reached")
         return self._stop_reason is not None
 
-    def feed(self, train: DataLoader | Sequence[ArrayLike], batch_size: int) -> Feed:
+    def make_feed(self, train: DataLoader | Sequence[ArrayLike], batch_size: int) -> Feed:
         """The batches of a loader, or of arrays (x, y) in the order of this trainer's seed."""
         loader = as_loader(train, batch_size, self.seed, self.epoch)
         return Feed(loader, self.device, getattr(self.loss, "ignore_index", None))
@@ -347,13 +349,16 @@ class Trainer:
         row = self._add_row(sets)
         if self.schedule is not None:
             self.schedule.end_epoch(row)
-            if self.schedule.finished:
-                self.stop(f"the schedule {self.schedule} has finished")
+        self._stop_if_finished()
         self._whole = True
         for callback in self.callbacks:
             callback.on_validation(self, row)
         for callback in self.callbacks:
             callback.on_epoch_end(self, row)
+
+    def _stop_if_finished(self) -> None:
+        if self.schedule is not None and self.schedule.finished:
+            self.stop(f"the schedule {self.schedule} has finished")
 
     def _validate(self, sets: Mapping[str, Arrays]) -> None:
         """Within an epoch."""
@@ -417,7 +422,8 @@ class Trainer:
         """{name: gradient} of the batch that training would take next; nothing else changes."""
         if self._feed is None:
             raise RuntimeError("[Trainer] there are no gradients before fit()")
-        return self._step.gradients(*self._feed.batch(self._at % len(self._feed)))
+        with self._modes():
+            return self._step.gradients(*self._feed.batch(self._at % len(self._feed)))
 
     # --- its state ------------------------------------------------------------------------------
 
@@ -432,9 +438,9 @@ class Trainer:
             raise RuntimeError("[Trainer] training was cut off: resume from a checkpoint before")
         state = self._step.state_dict()
         if self._run_weights is not None:
-            weights = self._run_weights
-            averages = [self._step.averages, weights["averaged"]]
-            state |= {k: weights[k] for k in ("model", "average")} | {"averages": averages}
+            weights = dict(self._run_weights)
+            averaged = weights.pop("averaged")
+            state |= {**weights, "averages": [self._step.averages, averaged]}
         return {
             **state,
             "kinds": self._step.kinds(),
@@ -482,7 +488,7 @@ class Trainer:
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[Callable[[Tensor, Tensor], float]]:
         """`TrainingStep.unchanged`, with this trainer's precision."""
-        with self._with_precision(), self._step.unchanged() as step:
+        with self._modes(), self._step.unchanged() as step:
             yield step
 
     # --- around training ------------------------------------------------------------------------
@@ -510,11 +516,13 @@ class Trainer:
             self._seconds, self._begun = self.seconds, None
 
     @contextlib.contextmanager
-    def _with_precision(self) -> Iterator[None]:
+    def _modes(self) -> Iterator[None]:
+        """This trainer's precision; gradients, which Ctrl-C in a no_grad() may have left off."""
         before = get_float32_matmul_precision()
         if self.precision is not None:
             set_float32_matmul_precision(self.precision)
         try:
-            yield
+            with enable_grad():
+                yield
         finally:
             set_float32_matmul_precision(before)

@@ -112,9 +112,11 @@ class CyclicLR(_WithMomentum):
             for group, lr in zip(groups, lowest, strict=True):
                 group["initial_lr"] = lr
         super().__init__(optimizer, last_epoch)
-        for group, lr in zip(groups, before, strict=True):
-            if lr is not None:  # for the schedules after it in a sequence
-                group["initial_lr"] = lr
+        for group, first in zip(groups, before, strict=True):
+            if first is not None:  # for the schedules after it in a sequence
+                group["initial_lr"] = first
+        self.base_lrs = lowest
+        self._set(self.last_epoch)
 
     def _height(self, t: float) -> float:
         """From 0, at the foot of a cycle, to 1 at its top, or whatever the top is scaled to."""

@@ -101,7 +101,7 @@ class HalvingLR(ReduceLROnPlateau):
     """Halves the rate after `patience` steps without improvement, down to `stop_at` of the first.
 
     The schedule of Nielsen's "Neural Networks and Deep Learning", chapter 3: `finished` is when the
-    rate has dropped to 1/128 of what it was, and training is to end.
+    rate has dropped to `stop_at` of what it was or below, and training is to end.
     """
 
     def __init__(
@@ -118,6 +118,8 @@ class HalvingLR(ReduceLROnPlateau):
         self.finished = False
 
     def _reduce(self) -> None:
+        if self.finished:
+            return
         self.share *= self.factor
         super()._reduce()
         self.finished = self.share <= self.stop_at

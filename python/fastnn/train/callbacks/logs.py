@@ -86,18 +86,24 @@ class CSVLogger(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         check_folder("CSVLogger", self.path.parent)
         discard_unfinished(self.path.parent, glob.escape(self.path.name))
-        self._begun = False  # an earlier file stays until there is a row
+        self._begun = False  # the file of another run stays until there is a row
+        if trainer.history:
+            self._begin(trainer)
 
     def on_validation(self, trainer: Trainer, row: Row) -> None:
-        if not self._begun:  # all rows anew, for what a killed run has written beyond a checkpoint
-            self._columns = list(trainer.history[0])
-            lines = [self._columns, *map(self._cells, trainer.history)]
-            write_atomic(self.path, "".join(map(_line, lines)).encode())
-            self._begun = True
+        if not self._begun:
+            self._begin(trainer)
             return
         saying = errors_saying(f"cannot write {self.path}")
         with saying, open(self.path, "a", newline="") as file:
             file.write(_line(self._cells(row)))
+
+    def _begin(self, trainer: Trainer) -> None:
+        """All rows anew, for what a killed run has written beyond its checkpoint."""
+        self._columns = list(trainer.history[0])
+        lines = [self._columns, *map(self._cells, trainer.history)]
+        write_atomic(self.path, "".join(map(_line, lines)).encode())
+        self._begun = True
 
     def _cells(self, row: Row) -> list[Any]:
         return [row.get(column, "") for column in self._columns]
@@ -158,7 +164,7 @@ class NormLogger(Callback):
         self.rows.append({"step": trainer.step, **lengths})
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        if self.path is not None and self.rows:
+        if self.path is not None and trainer.step:  # else nothing was trained
             write_atomic(self.path, json.dumps(self.rows, indent=1).encode())
 
     def state_dict(self) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Checkpoint(Callback):
         if self._best is not None:
             self._best.check(trainer.columns)
             if self._is_best:
-                self._is_best, self._best.value = False, self._earlier
+                self._best.value, self._is_best = self._earlier, False
             if trainer.is_new:
                 self._best.value = None
         self._saved = None
@@ -98,12 +98,20 @@ class Checkpoint(Callback):
             self._save(trainer, self.folder / f"step-{trainer.step:08d}.safetensors")
 
     def _save(self, trainer: Trainer, path: Path) -> None:
-        self._is_best = False
-        checkpoint.write(path, trainer.state_dict())
+        was_best, self._is_best = self._is_best, False
+        try:
+            checkpoint.write(path, trainer.state_dict())
+        except BaseException:
+            self._is_best = was_best
+            raise
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self._best is None else {"best": self._best.state_dict()}
+        if self._best is None:
+            return {}
+        best = self._best.state_dict()
+        return {"best": best | {"value": self._earlier} if self._is_best else best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._is_best = False
         if self._best is not None:
             self._best.load_state_dict(state["best"])
