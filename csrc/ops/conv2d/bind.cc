@@ -176,8 +176,8 @@ void bind_conv2d(Module& m) {
         "the same for both gradients. It takes kernels of 3 x 3 with stride and dilation 1 and one group, from 16 "
         "channels or more to 16 or more, where there are 4 tiles or more and they take at most half as many products "
         "as the direct way; the gradient of the input also wants a padding of at most 2 at the sides. All others stay "
-        "direct. Numbers of like size come out within 16 epsilon sum |x w|, the largest such sum in the tile; a NaN or an infinity makes "
-        "NaN of its whole tile. On a GPU all convolutions are direct, whatever is set.\n\n"
+        "direct. Numbers of like size come out within 16 epsilon sum |x w|, the largest such sum in the tile; a NaN or "
+        "an infinity makes NaN of its whole tile. On a GPU all convolutions are direct, whatever is set.\n\n"
         "Raises a ValueError for another name.");
   m.def("get_conv2d_algorithm", &algorithm, "The name that set_conv2d_algorithm() was given last, or 'direct'.");
 }
