@@ -1,9 +1,10 @@
-"""R2: one small convolutional network at 99.7 % on MNIST, trained on two cores.
+"""R2: how far one small convolutional network comes on MNIST.
 
 Batch norm, images distorted anew in every epoch, and one cycle of the learning rate (Smith,
 "Super-convergence", 2018). Widths, rate, epochs and distortions were chosen on the last 10,000
-training images with the other 50,000; here all 60,000 are trained on, and the test images looked at
-after training alone.
+training images with the other 50,000, and so was what is made of a test image: the mean of the
+probabilities of copies that are shifted by a pixel or so. Here all 60,000 are trained on, and the
+test images looked at after training alone.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import math
 import numpy as np
 
 import fastnn as fn
-from examples.reproduce.common import accuracy, mnist, train_long
+from examples.reproduce.common import accuracy, mnist, percent_right, train_long
 from examples.reproduce.recipe import Job, recipe
-from fastnn import augment, nn, optim
+from fastnn import augment, ensemble, nn, optim
 from fastnn.optim.lr_scheduler import OneCycleLR
 from fastnn.train import Trainer
 
@@ -26,6 +27,7 @@ DISTORT = augment.Compose(
         augment.ElasticTransform(alpha=12, sigma=4),
     ]
 )
+SHIFT, COPIES = augment.RandomAffine(0, translate=(0.04, 0.04)), 16
 
 
 def network(side: int = 5) -> nn.Sequential:
@@ -74,7 +76,7 @@ def trained(job: Job, model: nn.Module) -> Trainer:
     "five convolutions, 5x5 x32 and 3x3 x64, x64, x128, x128, each with batch norm; AdamW, 40 "
     "epochs of all 60,000 images, batch 100, one cycle of the rate up to 0.003, affine and elastic "
     "distortions",
-    reported={"accuracy": ""},
+    reported={"accuracy": "", f"accuracy, mean of {COPIES} shifted copies": ""},
     metric="test accuracy, %",
     minutes=12,
     seeds=5,
@@ -82,4 +84,9 @@ def trained(job: Job, model: nn.Module) -> Trainer:
     "images.",
 )
 def run(job: Job) -> dict[str, float]:
-    return {"accuracy": accuracy(trained(job, network()), mnist(job).test)}
+    trainer, (x, y) = trained(job, network()), mnist(job).test
+    p = ensemble.tta(trainer.predict, x, SHIFT, copies=COPIES)
+    return {
+        "accuracy": accuracy(trainer, (x, y)),
+        f"accuracy, mean of {COPIES} shifted copies": percent_right(p, y),
+    }
