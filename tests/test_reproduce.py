@@ -278,6 +278,11 @@ def test_committed_result(path):
     assert all(len(values) == count for values in written["values"].values())
 
 
+@pytest.mark.parametrize("id", [*A, *B, *C])
+def test_every_experiment_has_a_result(id):
+    assert load(KNOWN[id])["seeds"]
+
+
 def test_committed_page():
     assert PAGE.read_text() == page(KNOWN), "run python -m examples.reproduce --docs"
 
