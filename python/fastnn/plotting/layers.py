@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import Tensor, nn, no_grad
 from ..nn._checks import integer
-from ..train.evaluation import evaluating
+from ..train.evaluation import in_mode
 from ._figure import PathLike, array, colours, displayable, done, in_unit, mosaic, new
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def feature_maps(
 def _outputs(layers: nn.Sequential, x: NDArray[Any]) -> Tensor:
     first = next(layers.parameters(), None)
     kind = {} if first is None else {"dtype": first.dtype, "device": first.device}
-    with no_grad(), evaluating(layers):
+    with no_grad(), in_mode(layers, training=False):
         output: Tensor = layers(Tensor(x[None]).to(**kind))
     return output
 

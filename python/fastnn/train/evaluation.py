@@ -30,7 +30,7 @@ def predict(
     if len(x) == 0:
         raise ValueError(f"[predict] x is empty; got shape {np.shape(x)}")
     device = device_of(model) if device is None else device
-    with no_grad(), evaluating(model):
+    with no_grad(), in_mode(model, training=False):
         batches = [
             model(batch.to(device)).to("cpu").numpy() for (batch,) in DataLoader((x,), batch_size)
         ]
@@ -38,14 +38,14 @@ def predict(
 
 
 @contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode; afterwards each module is in its own mode again."""
-    training = [(module, module.training) for module in model.modules()]
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """Training or evaluation mode; afterwards each module is in its own mode again."""
+    before = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()
+        model.train(training)
         yield
     finally:
-        for module, mode in training:
+        for module, mode in before:
             module.training = mode
 
 

@@ -12,6 +12,7 @@ from ..augment.compose import takes_targets
 from ..compile import compile
 from ..nn._checks import one_of
 from .checkpoint import copied, described
+from .evaluation import in_mode
 from .schedule import Schedule
 
 
@@ -119,15 +120,12 @@ class TrainingStep:
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
         """In training mode, passes leave modes, random numbers and running statistics alone."""
-        modes = [(module, module.training) for module in self.model.modules()]
         buffers = [b for module in self._modules.values() for b in module.buffers()]
         rng, before = get_rng_state(), [b.clone() for b in buffers]
         try:
-            self.model.train()
-            yield
+            with in_mode(self.model, training=True):
+                yield
         finally:
-            for module, training in modes:
-                module.training = training
             set_rng_state(rng)
             with no_grad():
                 for buffer, old in zip(buffers, before, strict=True):
