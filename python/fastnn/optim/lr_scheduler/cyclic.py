@@ -106,15 +106,10 @@ class CyclicLR(_WithMomentum):
         self.base_momentum = number("CyclicLR", "base_momentum", base_momentum, "[0, 1)")
         self.max_momentum = number("CyclicLR", "max_momentum", max_momentum, "[0, 1)")
         self._check_momentum(optimizer)
-        groups = optimizer.param_groups
-        before = [group.get("initial_lr") for group in groups]
         if last_epoch == -1:
-            for group, lr in zip(groups, lowest, strict=True):
-                group["initial_lr"] = lr
+            for group, lr in zip(optimizer.param_groups, lowest, strict=True):
+                group.setdefault("initial_lr", lr)  # that of a schedule before it stays
         super().__init__(optimizer, last_epoch)
-        for group, first in zip(groups, before, strict=True):
-            if first is not None:  # for the schedules after it in a sequence
-                group["initial_lr"] = first
         self.base_lrs = lowest
         self._set(self.last_epoch)
 
