@@ -1,10 +1,10 @@
 """R2: how far one small convolutional network comes on MNIST.
 
 Batch norm, images distorted anew in every epoch, and one cycle of the learning rate (Smith,
-"Super-convergence", 2018). Widths, rate, epochs and distortions were chosen on the last 10,000
-training images with the other 50,000, and so was what is made of a test image: the mean of the
-probabilities of copies that are shifted by a pixel or so. Here all 60,000 are trained on, and the
-test images looked at after training alone.
+"Super-convergence", 2018), and targets with label smoothing (Szegedy et al., "Rethinking the
+Inception architecture", 2015). Widths, rate, epochs, distortions and smoothing were chosen on the
+last 10,000 training images with the other 50,000. Here all 60,000 are trained on, and the test
+images looked at after training alone.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ import math
 import numpy as np
 
 import fastnn as fn
-from examples.reproduce.common import accuracy, mnist, percent_right, train_long
+from examples.reproduce.common import accuracy, mnist, train_long
 from examples.reproduce.recipe import Job, recipe
-from fastnn import augment, ensemble, nn, optim
+from fastnn import augment, nn, optim
 from fastnn.optim.lr_scheduler import OneCycleLR
 from fastnn.train import Trainer
 
-EPOCHS, BATCH, RATE = 40, 100, 3e-3
+EPOCHS, BATCH, RATE, SMOOTHING = 15, 100, 3e-3, 0.1
 DISTORT = augment.Compose(
     [
         augment.RandomAffine(10, translate=(0.07, 0.07), scale=(0.9, 1.1), shear=6),
         augment.ElasticTransform(alpha=12, sigma=4),
     ]
 )
-SHIFT, COPIES = augment.RandomAffine(0, translate=(0.04, 0.04)), 16
 
 
 def network(side: int = 5) -> nn.Sequential:
@@ -64,6 +63,7 @@ def trained(job: Job, model: nn.Module) -> Trainer:
             *(job, model, opt, (x, y), None, epochs),
             batch_size=BATCH,
             scheduler=cycle,
+            label_smoothing=SMOOTHING,
             augment=DISTORT,
             seed=job.seed,
         )
@@ -73,20 +73,15 @@ def trained(job: Job, model: nn.Module) -> Trainer:
 
 @recipe(
     "R2",
-    "five convolutions, 5x5 x32 and 3x3 x64, x64, x128, x128, each with batch norm; AdamW, 40 "
-    "epochs of all 60,000 images, batch 100, one cycle of the rate up to 0.003, affine and elastic "
-    "distortions",
-    reported={"accuracy": "", f"accuracy, mean of {COPIES} shifted copies": ""},
+    "five convolutions, 5x5 x32 and 3x3 x64, x64, x128, x128, each with batch norm; AdamW, 15 "
+    "epochs of all 60,000 images, batch 100, one cycle of the rate up to 0.003, label smoothing "
+    "0.1, affine and elastic distortions",
+    reported={"accuracy": ""},
     metric="test accuracy, %",
-    minutes=12,
+    minutes=8,
     seeds=5,
-    changes="299,000 parameters; sizes, rate and distortions were chosen on 10,000 of the training "
-    "images.",
+    changes="299,000 parameters; sizes, rate, distortions and smoothing were chosen on 10,000 of "
+    "the training images.",
 )
 def run(job: Job) -> dict[str, float]:
-    trainer, (x, y) = trained(job, network()), mnist(job).test
-    p = ensemble.tta(trainer.predict, x, SHIFT, copies=COPIES)
-    return {
-        "accuracy": accuracy(trainer, (x, y)),
-        f"accuracy, mean of {COPIES} shifted copies": percent_right(p, y),
-    }
+    return {"accuracy": accuracy(trained(job, network()), mnist(job).test)}

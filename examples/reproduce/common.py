@@ -89,6 +89,7 @@ def train_long(
     epochs: int,
     *,
     batch_size: int,
+    label_smoothing: float = 0.0,
     name: str = "",
     **options: Any,
 ) -> Trainer:
@@ -100,7 +101,8 @@ def train_long(
     """
     save = Checkpoint(job.folder / name)
     best = [EarlyStopping("val_accuracy", patience=epochs, latest=True)] if validation else []
-    trainer = Trainer(model, nn.CrossEntropyLoss(), opt, callbacks=[*best, save], **options)
+    loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+    trainer = Trainer(model, loss, opt, callbacks=[*best, save], **options)
     start = time.perf_counter()
     trainer.fit(
         *(train, validation, epochs),
