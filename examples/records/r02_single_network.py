@@ -10,8 +10,11 @@ images looked at after training alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import fastnn as fn
 from examples.reproduce.common import accuracy, mnist, train_long
@@ -29,15 +32,15 @@ DISTORT = augment.Compose(
 )
 
 
-def network(side: int = 5) -> nn.Sequential:
-    """Five convolutions, the first of side x side; 24 x 24, pooled 12 x 12, pooled 6 x 6, 4 x 4."""
+def network() -> nn.Sequential:
+    """Five convolutions, to 24 x 24, pooled 12 x 12, pooled 6 x 6, and 4 x 4."""
 
     def block(inputs: int, outputs: int, side: int, padding: int) -> tuple[nn.Module, ...]:
         conv = nn.Conv2d(inputs, outputs, side, padding=padding, bias=False)
         return conv, nn.BatchNorm2d(outputs), nn.ReLU()
 
     return nn.Sequential(
-        *block(1, 32, side, (side - 5) // 2),
+        *block(1, 32, 5, 0),
         nn.MaxPool2d(2),
         *block(32, 64, 3, 1),
         *block(64, 64, 3, 1),
@@ -48,11 +51,18 @@ def network(side: int = 5) -> nn.Sequential:
     )
 
 
-def trained(job: Job, model: nn.Module) -> Trainer:
-    """Trained on all 60,000 images; a run that was cut off goes on."""
-    parts = mnist(job)
+def trained(
+    job: Job,
+    *,
+    epochs: int = EPOCHS,
+    distort: Callable[[Any], Any] = DISTORT,
+    label_smoothing: float = SMOOTHING,
+    images: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
+) -> Trainer:
+    """Trained on all 60,000 images, or what `images` makes of them; goes on if it was cut off."""
+    model, parts = network(), mnist(job)
     x, y = (np.concatenate(pair) for pair in zip(parts.train, parts.validation, strict=True))
-    epochs = job.pick(EPOCHS, 1)
+    epochs = job.pick(epochs, 1)
     opt = optim.AdamW(model.parameters(), lr=RATE)
     steps = epochs * math.ceil(len(x) / BATCH)
     cycle = OneCycleLR(opt, RATE, total_steps=steps, pct_start=0.2, cycle_momentum=False)
@@ -60,11 +70,11 @@ def trained(job: Job, model: nn.Module) -> Trainer:
     fn.set_conv2d_algorithm("winograd")
     try:
         return train_long(
-            *(job, model, opt, (x, y), None, epochs),
+            *(job, model, opt, (images(x), y), None, epochs),
             batch_size=BATCH,
             scheduler=cycle,
-            label_smoothing=SMOOTHING,
-            augment=DISTORT,
+            label_smoothing=label_smoothing,
+            augment=distort,
             seed=job.seed,
         )
     finally:
@@ -84,4 +94,4 @@ def trained(job: Job, model: nn.Module) -> Trainer:
     "the training images.",
 )
 def run(job: Job) -> dict[str, float]:
-    return {"accuracy": accuracy(trained(job, network()), mnist(job).test)}
+    return {"accuracy": accuracy(trained(job), mnist(job).test)}
