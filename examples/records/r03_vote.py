@@ -30,7 +30,7 @@ def upright(x: NDArray[Any]) -> NDArray[Any]:
     rows, columns = np.arange(height)[:, None], np.arange(width)
     ink = x / x.sum((2, 3), keepdims=True)
 
-    def mean(values: NDArray[Any]) -> NDArray[Any]:
+    def mean(values: NDArray[Any]) -> Any:
         return (ink * values).sum((2, 3), keepdims=True)
 
     away = rows - mean(rows)
@@ -71,6 +71,9 @@ def outputs(job: Job, kind: str, seed: int) -> NDArray[Any]:
     metric="test accuracy, %",
     minutes=95,
     seeds=1,
+    changes="The kinds were chosen on 10,000 of the training images, of which these networks then "
+    "learn as well.",
+    difference="The five of R2 alone come to 99.74.",
 )
 def run(job: Job) -> dict[str, float]:
     each, y = [], mnist(job).test[1]
