@@ -91,7 +91,7 @@ def trained(
     minutes=8,
     seeds=5,
     changes="299,000 parameters; sizes, rate, distortions and smoothing were chosen on 10,000 of "
-    "the training images.",
+    "the training images. Without smoothing, for 40 epochs, five networks had come to 99.68.",
 )
 def run(job: Job) -> dict[str, float]:
     return {"accuracy": accuracy(trained(job), mnist(job).test)}
