@@ -103,6 +103,7 @@ def draw_codes(job: Job, codes: Array, y: Array, decoder: nn.Module) -> None:
 def draw_rows(job: Job, *rows: Array) -> None:
     """Ten images of each row, one row under the other."""
     axes: Any = (fig := figure(8, 3)).subplots()
-    axes.imshow(np.vstack([np.hstack(row[:10].reshape(-1, 28, 28)) for row in rows]), cmap="gray")
+    tiles = np.stack(rows)[:, :10].reshape(len(rows), 10, 28, 28).swapaxes(1, 2)
+    axes.imshow(tiles.reshape(len(rows) * 28, 280), cmap="gray")
     axes.set_axis_off()
     fig.savefig(job.folder / "denoised.png")

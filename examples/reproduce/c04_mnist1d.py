@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import fastnn as fn
 from fastnn import nn, optim
 from fastnn.train import History, Trainer
@@ -26,7 +28,7 @@ def plain() -> nn.Module:
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(100, 10))
 
 
-NETWORKS = {  # those of the data set's own page
+NETWORKS: dict[str, Callable[[], nn.Module]] = {  # those of the data set's own page
     "logistic": lambda: nn.Sequential(nn.Flatten(), nn.Linear(40, 10)),
     "MLP": lambda: nn.Sequential(
         *(nn.Flatten(), nn.Linear(40, 256), nn.ReLU()),

@@ -62,15 +62,16 @@ def descend(
 ) -> tuple[list[float], float]:
     """The outputs before and after each epoch, and dC/db at the start."""
     neuron = nn.Linear(1, 1)
-    nn.init.constant_(neuron.weight, w)
-    nn.init.constant_(neuron.bias, b)
-    opt = optim.SGD(neuron.parameters(), lr=0.15)
+    weight, bias = neuron.parameters()
+    nn.init.constant_(weight, w)
+    nn.init.constant_(bias, b)
+    opt = optim.SGD([weight, bias], lr=0.15)
     x = fn.ones(1, 1)
     outputs, slopes = [fn.sigmoid(neuron(x)).item()], []
     for _ in range(epochs):
         opt.zero_grad()
         cost(head(neuron(x))).backward()
-        slopes.append(neuron.bias.grad.item())
+        slopes.append(bias.grad.item())
         opt.step()
         outputs.append(fn.sigmoid(neuron(x)).item())
     return outputs, slopes[0]

@@ -68,10 +68,11 @@ def bumps(x: NDArray[np.float32], wanted: NDArray[np.float32], pairs: int) -> ND
     h = np.array([np.median(wanted[inside == i]) for i in range(pairs)], np.float32)
     x = fn.tensor(x[:, None])
     up, down = step(x, fn.tensor(edges[:-1])), step(x, fn.tensor(edges[1:]))  # (N, pairs)
-    return ((up - down) @ fn.tensor(h)).numpy()
+    heights: NDArray[np.float32] = ((up - down) @ fn.tensor(h)).numpy()
+    return heights
 
 
 def tower(point: fn.Tensor, low: float = 0.4, high: float = 0.6, h: float = 10.0) -> float:
     """Two pairs of steps, one along each input, meet in a neuron of weights +-h, bias -3h/2."""
     up, down = step(point, fn.tensor(low)), step(point, fn.tensor(high))
-    return fn.sigmoid(h * (up - down).sum() - 3 * h / 2).item()
+    return float(fn.sigmoid(h * (up - down).sum() - 3 * h / 2).item())

@@ -45,11 +45,11 @@ def run(job: Job) -> dict[str, float]:
     axes = (fig := figure(6, 5)).subplots()
     x, y = np.meshgrid(np.linspace(-1.1, 1.1, 100), np.linspace(-0.7, 0.7, 100))
     axes.contour(x, y, x**2 - y**2, levels=20, colors="lightgray")
-    steps = {}
+    steps: dict[str, float] = {}
     for name, make in OPTIMIZERS.items():
         path = descend(make)
         steps[name] = len(path) - 1
-        axes.plot(*path.T, marker=".", markersize=3, label=f"{name}, {steps[name]} steps")
+        axes.plot(*path.T, marker=".", markersize=3, label=f"{name}, {len(path) - 1} steps")
     axes.set(xlabel="x", ylabel="y")
     axes.legend()
     fig.savefig(job.folder / "paths.png")

@@ -12,7 +12,7 @@ from fastnn import ensemble, nn, optim, search
 from fastnn.optim import lr_scheduler as schedules
 from fastnn.train import Trainer, lr_find
 
-from .common import figure, mnist
+from .common import figure, mnist, percent_right
 from .recipe import Job, recipe
 
 BATCH = 50
@@ -93,12 +93,12 @@ def run(job: Job) -> dict[str, float]:
     first = k * job.seed  # so that no network is in two results
     options: Mapping[str, Any] = {"epochs": epochs, "batch_size": BATCH}
     seeds = ensemble.by_seed(make_cosine, range(first, first + k), train, validation, **options)
-    values["five seeds alone"] = np.mean([test(trainer) for trainer in seeds.trainers])
-    values["five seeds together"] = 100 * (seeds.predict_proba(x_test).argmax(1) == y_test).mean()
+    values["five seeds alone"] = float(np.mean([test(trainer) for trainer in seeds.trainers]))
+    values["five seeds together"] = percent_right(seeds.predict_proba(x_test), y_test)
 
     folds = ensemble.cross_validate(make_cosine, x, y, k, seed=first, **options)
     values["5-fold cross-validation"] = 100 * folds.spread()[0]
-    values["five folds together"] = 100 * (folds.predict_proba(x_test).argmax(1) == y_test).mean()
+    values["five folds together"] = percent_right(folds.predict_proba(x_test), y_test)
 
     from scipy.stats import loguniform
 
