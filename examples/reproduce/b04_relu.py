@@ -13,12 +13,12 @@ from .recipe import Job, recipe
     reported={"accuracy": "99.23"},
     metric="test accuracy at the best validation accuracy, %",
     minutes=5,
-    changes="Lambda is divided by the number of mini-batches, as in the book's program; in its "
-    "formulas it is divided by that of images.",
-    difference="The reported figure is of one run.",
+    changes="Weights and biases start as PyTorch has them: 99.24 % of the validation images are "
+    "right then, with the book's start 99.12 %. Lambda is divided by the number of mini-batches, "
+    "as in the book's program; in its formulas it is divided by that of images.",
 )
 def run(job: Job) -> dict[str, float]:
     parts = mnist(job)
-    model = convnet()
+    model = convnet(start="layers")
     trainer = trained(job, model, parts.train, parts, lmbda=0.1)
     return {"accuracy": accuracy(trainer, parts.test)}
