@@ -27,7 +27,8 @@ def network(job: Job, parts: Parts) -> Trainer:
     changes="Without L2, as in the book's program.",
     difference="The reported figure is of one run. The book's program doesn't scale up what "
     "dropout keeps: to ours its dense weights start half as large and learn at a quarter of the "
-    "rate. A network trained so came to 99.51.",
+    "rate. A network trained so came to 99.51. Five with weights and biases that start as PyTorch "
+    "has them came to 99.54 in the mean, and their vote to 99.58.",
 )
 def run(job: Job) -> dict[str, float]:
     parts = mnist(job)
