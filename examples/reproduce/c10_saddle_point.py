@@ -49,7 +49,7 @@ def run(job: Job) -> dict[str, float]:
     for name, make in OPTIMIZERS.items():
         path = descend(make)
         steps[name] = len(path) - 1
-        axes.plot(*path.T, marker=".", markersize=3, label=f"{name}, {len(path) - 1} steps")
+        axes.plot(*path.T, marker=".", markersize=3, label=f"{name}, {steps[name]} steps")
     axes.set(xlabel="x", ylabel="y")
     axes.legend()
     fig.savefig(job.folder / "paths.png")

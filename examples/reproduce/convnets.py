@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from fastnn import augment, nn, optim
 from fastnn.nn import init
@@ -22,7 +22,7 @@ def convnet(
     hidden: Sequence[int] = (100,),
     activation: Callable[[], nn.Module] = nn.ReLU,
     dropout: float = 0.0,
-    start: str = "book",
+    start: Literal["book", "layers"] = "book",
 ) -> nn.Sequential:
     """Convolutions 5 x 5 with max-pooling 2 x 2, dense layers, and ten outputs.
 
@@ -92,7 +92,7 @@ def epochs_to(accuracy: float, history: History) -> int:
 
 
 def on_shifted_copies(job: Job, hidden: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Test accuracies of B4's network with these dense layers, each trained on 250,000 images."""
+    """Test accuracies of the network with these dense layers, each trained on 250,000 images."""
     parts = mnist(job)
     expanded = augment.expand(*parts.train, shifts=1)
     return {
