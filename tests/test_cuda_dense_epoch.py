@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -82,7 +83,7 @@ def train(
     shuffle: bool = True,
     bias: bool = True,
     loss: Callable[..., fn.Tensor] = F.cross_entropy,
-    ignored: bool = False,
+    ignored: int | None = None,
     epochs: int = 2,
 ) -> Trained:
     """Some epochs, of which the first step is recorded and the last batch is not whole."""
@@ -90,8 +91,9 @@ def train(
     rows = sizes.batch * (sizes.steps + 1) + sizes.batch // 2
     x = rng.standard_normal((rows, sizes.inputs)).astype(np.float32)
     y = rng.integers(0, sizes.classes, rows)
-    if ignored:
-        y[rng.random(rows) < 0.3] = -100
+    if ignored is not None:
+        y[rng.random(rows) < 0.3] = ignored
+        loss = functools.partial(loss, ignore_index=ignored)
     fn.manual_seed(3)
     model = nn.Sequential(
         nn.Linear(sizes.inputs, sizes.hidden, bias=bias, device="cpu"),
@@ -144,14 +146,14 @@ def test_more_state_than_eight_blocks_hold(optimizer: str) -> None:
 
 
 LOSSES: dict[str, Callable[..., fn.Tensor]] = {
-    "sum": lambda x, y: F.cross_entropy(x, y, reduction="sum"),
-    "smoothing": lambda x, y: F.cross_entropy(x, y, label_smoothing=0.1),
+    "sum": functools.partial(F.cross_entropy, reduction="sum"),
+    "smoothing": functools.partial(F.cross_entropy, label_smoothing=0.1),
 }
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("ignored", [False, True])
-def test_losses(loss: str, ignored: bool) -> None:
+@pytest.mark.parametrize("ignored", [None, -100, 2], ids=["all count", "no class", "a class"])
+def test_losses(loss: str, ignored: int | None) -> None:
     sizes = Sizes(9, 12, 5, 8)
     there = train("cuda", sizes, loss=LOSSES[loss], ignored=ignored)
     assert ONE_KERNEL in there.plan

@@ -60,7 +60,7 @@ SOME = np.where(np.arange(len(Y)) % 2, Y, -1)
         ({"model": logarithms, "loss": nn.NLLLoss()}, Y, False),
         ({"model": one_output, "loss": squared}, Y.astype(np.float32), False),
         ({"loss": nn.CrossEntropyLoss(ignore_index=-1)}, SOME, True),
-        ({"loss": nn.CrossEntropyLoss(ignore_index=0)}, Y, False),  # 0 may be right as well
+        ({"loss": nn.CrossEntropyLoss(ignore_index=0)}, Y, True),
     ],
     ids=["classes", "changed", "mixed", "logarithms", "regression", "ignored", "ignored class"],
 )
@@ -80,6 +80,14 @@ def test_what_is_ignored_does_not_count():
     outputs, labelled = trainer.predict(X), SOME >= 0
     assert row["val_accuracy"] == (outputs.argmax(1) == SOME)[labelled].mean() > 0.9
     assert 0.9 < row["accuracy"] <= 1
+
+
+def test_a_class_that_is_ignored_does_not_count():
+    trainer = make(model=plain, loss=nn.CrossEntropyLoss(ignore_index=1), lr=0.0)
+    with fn.no_grad():
+        trainer.model[2].bias.copy_(fn.tensor([0.0, 100.0, 0.0]))  # every answer is that class
+    row = trainer.fit((X, Y), (X, Y), 1, batch_size=20)[-1]
+    assert row["accuracy"] == row["val_accuracy"] == 0
 
 
 def test_the_accuracy_of_the_last_row_is_of_its_batches():

@@ -347,7 +347,7 @@ class DenseTrainer {
   }
   // The loss and the right answers, by one warp.
   __device__ void tell(const CrossEntropyArgs<float>& loss, float divisor) const {
-    const CountCorrectArgs<float> answers{loss.n, loss.classes, loss.x, loss.target, nullptr};
+    const CountCorrectArgs<float> answers{loss.n, loss.classes, loss.ignore_index, loss.x, loss.target, nullptr};
     float total = 0;
     int correct = 0;
     for (int row = lane; row < batch; row += kWarp) {

@@ -115,7 +115,7 @@ void Plan::count_correct() {
       correct_ = std::make_shared<TensorImpl>();
       correct_->dtype = DType::i64;
       correct_->storage = new_storage(sizeof(int64_t));
-      const CountCorrectArgs<T> args{a->n, a->classes, a->x, a->target, correct_->data<i64>()};
+      const CountCorrectArgs<T> args{a->n, a->classes, a->ignore_index, a->x, a->target, correct_->data<i64>()};
       kernel::count_correct::run(active_stream(), args);  // of the recorded step itself
       ops_.insert(ops_.begin() + static_cast<int64_t>(i) + 1,
                   Op{&kernel_info<kernel::count_correct, CountCorrectArgs, T>, Op::keep(args), {}});

@@ -4,10 +4,10 @@
 
 namespace fnn {
 
-// *correct = the rows whose largest value, the first of them, stands at the target.
+// *correct = the rows whose largest value, the first of them, stands at a target that is not ignored.
 template <class T>
 struct CountCorrectArgs {
-  int64_t n, classes;
+  int64_t n, classes, ignore_index;
   const T* x;             // (n, classes)
   const int64_t* target;  // (n)
   int64_t* correct;       // (1), nobody else's

@@ -12,7 +12,7 @@ FNN_INLINE bool is_correct(const CountCorrectArgs<T>& a, int64_t row) {
   int64_t best = 0;
   for (int64_t c = 1; c < a.classes; ++c)
     if (x[c] > x[best]) best = c;
-  return best == a.target[row];
+  return best == a.target[row] && best != a.ignore_index;
 }
 
 }  // namespace fnn::FNN_ISA

@@ -131,15 +131,9 @@ class Feed:
         accuracy = None if step.correct is None else correct / seen
         return self._counted(EpochResult(total / seen, accuracy, done), y), labelled
 
-    @property
-    def ignores_a_class(self) -> bool:
-        """Whether what is ignored has a class's number: an answer may be right and not count."""
-        return self.ignored is not None and self.ignored >= 0
-
     def _counted(self, result: EpochResult, y: Tensor) -> EpochResult:
         """With an accuracy where there is one, of targets such as y."""
-        counts = y.ndim == 1 and not self.ignores_a_class
-        return result if counts else result._replace(accuracy=None)
+        return result if y.ndim == 1 else result._replace(accuracy=None)
 
     def batch(self, number: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of one batch of this epoch, on the device."""
@@ -250,8 +244,7 @@ def check_data(
         if not are_classes(outputs, y):
             return list(parts)
         check_labels(labels, outputs.shape[1], same, feed.ignored)
-    uncounted = [name for name in parts if name not in labels]
-    return [*uncounted, "train"] if feed.ignores_a_class else uncounted
+    return [name for name in parts if name not in labels]
 
 
 def check_finite(name: str, part: Arrays) -> None:
