@@ -173,13 +173,15 @@ def test_expand_command_refuses(small_mnist: Any, tmp_path: Path, capsys: Any) -
     for options, message in (
         ([], "nothing to do"),
         (["--shifts", "1", "--first", "7"], "first must be at most 6; got 7"),
-        (["--scale", "1"], "scale must be in"),
+        (["--scale", "0.9995"], "scale must be in"),
         (["--shifts", "1", "--copies", "3"], "--copies are of random changes"),
     ):
         assert main(["expand", "mnist", "--out", out, *options]) == 2
         assert message in capsys.readouterr().err
     for options in (
         ["--rotate", "-3"],
+        ["--scale", "1"],
+        ["--shear", "90"],
         ["--copies", "0"],
         ["--elastic", "4", "nan"],
         ["--seed", str(1 << 64)],

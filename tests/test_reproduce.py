@@ -92,6 +92,7 @@ def test_list_in_a_process_of_its_own():
     [
         (["Z9"], "no recipe 'Z9'; known are"),
         ([], "name recipes"),
+        (["--docs", "C6"], "--docs is of all recipes; got C6"),
         (["C6", "--results", os.devnull + "/folder"], "/dev/null/folder"),
     ],
 )

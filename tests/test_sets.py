@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import types
 
@@ -168,3 +169,17 @@ def test_mnist1d_files():
     assert x.shape == (4000, 1, 40)
     assert x_test.shape == (1000, 1, 40)
     assert sorted(np.unique(y_test)) == list(range(10))
+
+
+@pytest.mark.mnist
+@needs_files
+def test_mnist1d_is_made_where_it_is_not(tmp_path):
+    pytest.importorskip("mnist1d")
+    before = random.getstate(), np.random.get_state()[1].copy()
+    made = data.mnist1d(tmp_path, download=True)
+    assert before[0] == random.getstate()
+    assert (before[1] == np.random.get_state()[1]).all()
+    for mine, theirs in zip(made, data.mnist1d(ROOT), strict=True):
+        np.testing.assert_allclose(mine[0], theirs[0], rtol=1e-6, atol=1e-7)
+        np.testing.assert_array_equal(mine[1], theirs[1])
+    assert data.mnist1d(tmp_path)[0][0].tobytes() == made[0][0].tobytes()

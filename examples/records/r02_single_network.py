@@ -86,7 +86,7 @@ def trained(
     "five convolutions, 5x5 x32 and 3x3 x64, x64, x128, x128, each with batch norm; AdamW, 15 "
     "epochs of all 60,000 images, batch 100, one cycle of the rate up to 0.003, label smoothing "
     "0.1, affine and elastic distortions",
-    reported={"accuracy": ""},
+    reported={"accuracy": "99.74, the best public figure"},
     metric="test accuracy, %",
     minutes=8,
     seeds=5,

@@ -67,7 +67,7 @@ def outputs(job: Job, kind: str, seed: int) -> NDArray[Any]:
     "the vote of eleven networks of R2's form: five of R2; three of digits that were sheared "
     "upright; three with larger shifts and turns, no elastic distortion and no label smoothing, "
     "25 epochs",
-    reported={"vote": "", "mean of probabilities": ""},
+    reported={"vote": "99.87, the best public figure", "mean of probabilities": ""},
     metric="test accuracy, %",
     minutes=95,
     seeds=1,

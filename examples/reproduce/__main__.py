@@ -35,6 +35,8 @@ def _run(options: argparse.Namespace) -> None:
         print(listing({recipe.id: recipe for recipe in chosen}, options.results))
         return
     if options.docs:
+        if options.ids:
+            raise ValueError(f"[reproduce] --docs is of all recipes; got {' '.join(options.ids)}")
         for recipe in known.values():
             if result := load(recipe, options.results):
                 save(
@@ -47,6 +49,7 @@ def _run(options: argparse.Namespace) -> None:
         raise ValueError("[reproduce] name recipes, or use --list to see them")
     if options.download:
         data.mnist(options.data_dir, download=True)
+        data.mnist1d(options.data_dir, download=True)
     for recipe in select(known, options.ids):
         if options.quick:
             quick(recipe, options.data_dir)
@@ -89,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--docs", action="store_true", help="write docs/reproductions.md")
     parser.add_argument("--quick", action="store_true", help="seconds each; no result is written")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="holds MNIST, MNIST1D")
-    parser.add_argument("--download", action="store_true", help="fetch MNIST into that folder")
+    parser.add_argument("--download", action="store_true", help="put MNIST, MNIST1D there")
     parser.add_argument(
         "--seeds", type=_count, help="how many, from 0; the recipe's own by default"
     )

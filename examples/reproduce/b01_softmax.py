@@ -11,7 +11,7 @@ from .recipe import Job, recipe
 
 @recipe(
     "B1",
-    "784-100-10, sigmoid, softmax with log-likelihood, 60 epochs, mb 10, eta 0.1",
+    "784-100-10, sigmoid, softmax with log-likelihood, 60 epochs, mini-batch 10, eta 0.1",
     reported={"accuracy": "97.80"},
     metric="test accuracy at the best validation accuracy, %",
     minutes=0.5,

@@ -11,7 +11,7 @@ from .recipe import Job, recipe
 
 @recipe(
     "B2",
-    "conv 5x5 x20, max-pool 2x2, 100 sigmoid neurons, softmax; 60 epochs, mb 10, eta 0.1",
+    "conv 5x5 x20, max-pool 2x2, 100 sigmoid neurons, softmax; 60 epochs, mini-batch 10, eta 0.1",
     reported={"accuracy": "98.78"},
     metric="test accuracy at the best validation accuracy, %",
     minutes=5,

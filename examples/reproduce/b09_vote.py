@@ -14,7 +14,7 @@ from .recipe import Job, member, recipe
     "the vote of five networks of B8",
     reported={"accuracy": "99.67"},
     metric="test accuracy, %",
-    minutes=300,
+    minutes=120,
     seeds=1,
 )
 def run(job: Job) -> dict[str, float]:

@@ -28,7 +28,7 @@ def lenet5(pool: Callable[[], nn.Module]) -> nn.Sequential:
 
 @recipe(
     "B11",
-    "LeNet-5, 6 and 16 maps of 5x5, max- or L2-pooling; 20 epochs, mb 10, eta 0.03",
+    "LeNet-5, 6 and 16 maps of 5x5, max- or L2-pooling; 20 epochs, mini-batch 10, eta 0.03",
     reported={"max": "", "L2": ""},
     metric="test accuracy at the best validation accuracy, %",
     minutes=3,

@@ -207,11 +207,13 @@ INTRODUCTION = """\
 Experiments from a course on neural networks and from Michael Nielsen's book *Neural Networks and
 Deep Learning*, done again with fastnn: `python -m examples.reproduce --list` names them, and each
 is a short file in [examples/reproduce](../examples/reproduce). *Reported* is the document's own
-figure, mostly of one run; *ours* is the mean over seeds ± the standard deviation of one seed.
-Where a network is chosen among those of several epochs, the validation images choose it, and test
-images are looked at once; a row that is the best or the worst of several figures on test data says
-so. Times are for one seed with everything in it, the median over seeds, on the threads that are
-named; they were measured beside other work, and say what to expect rather than how fast it is.
+figure, mostly of one run; *the document* is the course or the book, whichever a row is from. *Ours*
+is the mean over seeds ± the standard deviation of one seed. Where a network is chosen among those
+of several epochs, the validation images choose it, and test images are looked at once; a row that
+is the best or the worst of several figures on test data says so, and so does one whose recipe a
+look at test images has changed. Pictures that a recipe draws are left in `runs/reproduce`. Times
+are for one seed with everything in it, the median over seeds, on the threads that are named; they
+were measured beside other work, and say what to expect rather than how fast it is.
 
 At the end stand [records](../examples/records): what fastnn comes to where the recipe is free.
 

@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     _machine(command)
 
     command = _command(commands, "report", report, "one HTML page about a run")
-    command.add_argument("folder", metavar="RUN", help="the folder that train has written")
+    command.add_argument("folder", metavar="RUN", help="the folder of a run, or of a Checkpoint")
     command.add_argument("--out", metavar="FILE", help="the page (RUN/report.html)")
     command.add_argument("--data-dir", metavar="DIR", help="where the data set lies now")
     _machine(command)
@@ -172,8 +172,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--first", type=_positive, metavar="N", help="expand and keep the first N images alone")
     add("--shifts", type=_natural, default=0, metavar="N", help="by 1 to N pixels, 4 directions")
     add("--rotate", type=_share, default=0.0, metavar="DEG", help="at random, by at most this")
-    add("--scale", type=_share, default=0.0, metavar="X", help="at random, by 1 - X to 1 + X")
-    add("--shear", type=_share, default=0.0, metavar="DEG", help="at random, by at most this")
+    add("--scale", type=_scale, default=0.0, metavar="X", help="by 1 - X to 1 + X; below 1")
+    add("--shear", type=_angle, default=0.0, metavar="DEG", help="the same; below 90")
     add("--elastic", type=_rate, nargs=2, metavar=("ALPHA", "SIGMA"), help="distortion, in pixels")
     add("--copies", type=_positive, default=1, metavar="N", help="random versions of each (1)")
     add("--seed", type=_seed, default=0, metavar="N", help="(%(default)s)")
@@ -232,6 +232,20 @@ def _share(text: str) -> float:
     number = _number(float, text)
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"must be at least 0; got {text}")
+    return number
+
+
+def _scale(text: str) -> float:
+    return _below(1, text)
+
+
+def _angle(text: str) -> float:
+    return _below(90, text)
+
+
+def _below(end: float, text: str) -> float:
+    if (number := _share(text)) >= end:
+        raise argparse.ArgumentTypeError(f"must be below {end}; got {text}")
     return number
 
 

@@ -130,7 +130,7 @@ def by_seed(
     `make_trainer` is to call `manual_seed(seed)` before it makes the model, so that models differ.
     `train`, `validation`, `epochs` and `fit` are those of `Trainer.fit`; scores are what
     `Trainer.evaluate` gives for `validation` at the end. The order of a `DataLoader` is that of its
-    own seed, for all of them.
+    own seed, for all of them. Raises ValueError where there are no seeds.
     """
     ensemble = Ensemble([], [])
     for seed in seeds:

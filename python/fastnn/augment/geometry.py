@@ -84,9 +84,9 @@ class RandomAffine(Geometric):
 
     ``degrees``: a number d for angles in (-d, d), or a range (low, high). ``translate`` (a, b):
     shifts by at most the shares a of the width and b of the height, in [0, 1], to whole pixels.
-    ``scale`` (low, high), above 0. ``shear``: degrees along x, a number, a range, or ranges
-    (x low, x high, y low, y high). ``fill``: what is outside, a number, or "edge" for the nearest
-    pixel. Between pixels it is bilinear. Raises ValueError for a value outside these.
+    ``scale`` (low, high), in [0.001, 1000]. ``shear``: degrees along x, a number, a range, or
+    ranges (x low, x high, y low, y high). ``fill``: what is outside, a number, or "edge" for the
+    nearest pixel. Between pixels it is bilinear. Raises ValueError for a value outside these.
     """
 
     def __init__(
@@ -213,7 +213,8 @@ class ElasticTransform(Geometric):
     ``alpha``, in pixels: Simard, Steinkraus and Platt, "Best practices for convolutional neural
     networks applied to visual document analysis", ICDAR 2003, who take 34 and 4 for digits of 29 x
     29. (torchvision's alpha is in half pixels: twice this one.) The noise goes on around the
-    borders, so that the field is alike everywhere. ``fill`` as in `RandomAffine`.
+    borders, so that the field is alike everywhere. ``fill`` as in `RandomAffine`. Raises ValueError
+    for alpha below 0 and sigma outside (0, 10000].
     """
 
     def __init__(self, alpha: float = 34.0, sigma: float = 4.0, fill: float | str = 0.0) -> None:

@@ -5,7 +5,9 @@ Images are float32 in [0, 1], shape (N, C, H, W); labels are int64, shape (N).
 
 from __future__ import annotations
 
+import io
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._extras import need
+from ..io import write_atomic
 from .split import train_val_test_split
 
 Part = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -92,23 +95,42 @@ def cifar10(root: Root = "data", download: bool = False) -> tuple[Part, Part]:
     return _torchvision("cifar10", root, download)
 
 
-def mnist1d(root: Root = "data") -> tuple[Part, Part]:
-    """MNIST-1D: 4,000 and 1,000 signals (1, 40), float32 as stored, about -5 to 5.
+def mnist1d(root: Root = "data", download: bool = False) -> tuple[Part, Part]:
+    """MNIST-1D (Greydanus and Kobak, arXiv:2011.14439): 4,000 and 1,000 signals (1, 40), -5 to 5.
 
-    Reads ``root/MNIST1D/mnist1d.npz`` with the arrays x, y, x_test, y_test. Raises
-    FileNotFoundError naming the file, ValueError where it is not such an archive.
+    Reads ``root/MNIST1D/mnist1d.npz`` with the arrays x, y, x_test, y_test; ``download`` has the
+    package mnist1d make it if it is not there. Raises FileNotFoundError naming the file, ValueError
+    where it is not such an archive, ImportError without that package (extra ``data``).
     """
     path = Path(root) / "MNIST1D" / "mnist1d.npz"
     if not path.is_file():
-        raise FileNotFoundError(
-            f"[mnist1d] no file {path}: put the archive with the arrays x, y, x_test, y_test there"
-        )
+        if not download:
+            raise FileNotFoundError(
+                f"[mnist1d] no file {path}: pass download=True (--download on the command line), "
+                "or put the archive with the arrays x, y, x_test, y_test there"
+            )
+        _make_mnist1d(path)
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             x, y, x_test, y_test = (archive[k] for k in ("x", "y", "x_test", "y_test"))
     except Exception as error:  # a broken zip raises zipfile's, zlib's, NumPy's and other errors
         raise ValueError(f"[mnist1d] {path} is corrupt or something else: {error}") from error
     return _signals(x, y), _signals(x_test, y_test)
+
+
+def _make_mnist1d(path: Path) -> None:
+    package = need("mnist1d.data", "data", "mnist1d")
+    before = random.getstate(), np.random.get_state()
+    try:
+        made = package.make_dataset()
+    finally:  # it has seeded both
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+    archive = io.BytesIO()
+    x, x_test = (made[k].astype(np.float32) for k in ("x", "x_test"))
+    np.savez_compressed(archive, x=x, y=made["y"], x_test=x_test, y_test=made["y_test"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, archive.getvalue())
 
 
 def _signals(x: NDArray[Any], y: NDArray[Any]) -> Part:
@@ -123,7 +145,7 @@ def _torchvision(name: str, root: Root, download: bool) -> tuple[Part, Part]:
     if missing and not download:
         raise FileNotFoundError(
             f"[{name}] no data in {folder.absolute()}: "
-            f"pass download=True (fastnn train --download), or {wanted}"
+            f"pass download=True (--download on the command line), or {wanted}"
         )
     make = getattr(need("torchvision.datasets", "data", name), class_name)
     parts = []

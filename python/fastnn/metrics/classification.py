@@ -29,7 +29,8 @@ def accuracy(outputs: Outputs, y: Labels) -> float:
 def top_k_accuracy(outputs: Outputs, y: Labels, k: int = 5) -> float:
     """The share of examples whose class is among the `k` largest outputs.
 
-    Of equal outputs the first classes count as the larger ones, so that k = 1 is `accuracy`.
+    Of equal outputs the first classes count as the larger ones, so that k = 1 is `accuracy`. Raises
+    ValueError for k outside 1..C.
     """
     z, labels = outputs_and_labels("top_k_accuracy", outputs, y)
     if integer("top_k_accuracy", "k", k) > z.shape[1]:

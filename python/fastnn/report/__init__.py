@@ -42,7 +42,8 @@ def report(
     this function or by the page.
 
     Raises FileNotFoundError where there is no folder or no history, ValueError that names the file
-    where one is corrupt, ImportError without matplotlib or safetensors.
+    where one is corrupt, or ``out`` where it is no file in a folder that exists, ImportError
+    without matplotlib or safetensors.
     """
     folder = Path(run)
     if not folder.is_dir():

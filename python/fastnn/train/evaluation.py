@@ -25,7 +25,8 @@ def predict(
 ) -> NDArray[Any]:
     """The model's outputs (N, ...) for inputs (N, ...), in evaluation mode.
 
-    Batches go to ``device``, by default where the model is. Raises ValueError for empty ``x``.
+    Batches of ``batch_size`` go to ``device``, by default where the model is. Raises ValueError for
+    empty ``x``.
     """
     if len(x) == 0:
         raise ValueError(f"[predict] x is empty; got shape {np.shape(x)}")

@@ -29,7 +29,7 @@ DATA: dict[str, Callable[..., tuple[data.sets.Part, data.sets.Part]]] = {
     "fashion_mnist": data.fashion_mnist,
     "kmnist": data.kmnist,
     "cifar10": data.cifar10,
-    "mnist1d": lambda root, download: data.mnist1d(root),
+    "mnist1d": data.mnist1d,
 }
 OPTIMIZERS: dict[str, tuple[float, Callable[..., optim.Optimizer]]] = {  # with its default lr
     "sgd": (0.05, lambda parameters, lr: optim.SGD(parameters, lr, momentum=0.9)),

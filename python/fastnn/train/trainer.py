@@ -57,7 +57,7 @@ class Trainer:
     the random generator anew and decides on the order of the data.
 
     ``callbacks`` are `callbacks.Callback` objects, or functions f(trainer, row) that are called at
-    the end of each epoch.
+    the end of each epoch. Raises TypeError and ValueError for arguments of other kinds and ranges.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class Trainer:
 
     @property
     def epochs_done(self) -> float:
-        """Also between ends of epochs."""
+        """Epochs trained on, with the part that is done of the one under way."""
         return self.epoch + (self._at / self.steps_per_epoch if self._at else 0.0)
 
     def _stops(self, max_steps: int | None) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Override what is needed. Steps, epochs and rows are done when they are told of.
+    """Override what is needed. A step, an epoch or a row is complete when its method is called.
 
     `trainer.stop(reason)` ends training; what raises ends it too. At a time when several are
     called, they are in the order in which the trainer was given them, `Checkpoint` last.
