@@ -12,6 +12,7 @@ from trainers import CLASSES, TRAIN, VAL, make, same, weights
 
 import fastnn as fn
 from fastnn import optim
+from fastnn.optim import swa_utils
 from fastnn.train import Callback, callbacks, checkpoint, lr_find
 
 WRONG = (VAL[0], (VAL[1] + 1) % CLASSES)  # what training makes worse
@@ -43,7 +44,7 @@ def test_they_are_called_in_order():
     assert calls == [
         "fit_start",
         *("validation", "step", "validation", "epoch_end", "row 1"),
-        *("validation", "step", "validation", "epoch_end", "row 2"),
+        *("step", "validation", "validation", "epoch_end", "row 2"),
         "fit_end",
     ]
 
@@ -61,6 +62,35 @@ def test_what_a_callback_raises_passes_and_the_others_are_told():
     with pytest.raises(RuntimeError, match="enough"):
         make([fail, End()]).fit(TRAIN, VAL, 3)
     assert ended == [1]
+
+
+def test_an_error_at_the_end_does_not_hide_what_ended_training():
+    class Full(Callback):
+        def on_fit_end(self, trainer):
+            raise OSError("disk full")
+
+    def interrupt(trainer, row):
+        raise KeyboardInterrupt
+
+    with pytest.raises(OSError, match="disk full") as raised:
+        make([interrupt, Full(), Full()]).fit(TRAIN, VAL, 3)
+    assert isinstance(raised.value.__context__, KeyboardInterrupt)
+
+
+def test_an_average_that_only_epochs_change_is_validated_with_them():
+    def rows(every):
+        average = {"average": swa_utils.AveragedModel, "average_every": every, "average_from": 1}
+        return make(**average).fit(TRAIN, VAL, 3, validate_every=1)["epoch"]
+
+    assert rows("epoch") == [0.5, 1, 1.5, 2, 3]  # the model, until there is an average
+    assert rows("step") == [0.5, 1, 1.5, 2, 2.5, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("val_error", "min"), ("val_rmse", "min"), ("val_mae", "min"), ("f1", "max")]
+)
+def test_errors_are_to_fall(name, mode):
+    assert callbacks.EarlyStopping(name)._best.mode == mode
 
 
 def test_only_callbacks_that_began_are_told_of_the_end():

@@ -191,7 +191,9 @@ def test_the_trainer_itself():
         (lambda: ensemble.k_fold(X, Y[:3]), r"\[k_fold\] .* one length; got 8 and 3"),
         (lambda: ensemble.k_fold(X, Y), r"\[k_fold\] class 0 has 4 examples, fewer than k, 5"),
         (lambda: ensemble.k_fold(X, Y, 9, stratified=False), r"\[k_fold\] .* k, 9, .*; got 8"),
-        (lambda: ensemble.by_seed(Trainer, [], X, X), r"\[by_seed\] .* seeds; got none"),
+        (lambda: ensemble.by_seed(Trainer, [], X, (X, Y)), r"\[by_seed\] .* seeds; got none"),
+        (lambda: ensemble.by_seed(Trainer, [0], X, (X, Y[1:])), r"\[by_seed\] validation .* le"),
+        (lambda: ensemble.Ensemble([], [{"loss": 1}]).spread(), "must be one of loss; got 'acc"),
         (lambda: ensemble.cross_validate(Trainer, X, Y), r"\[k_fold\] class 0 has 4"),
     ],
 )

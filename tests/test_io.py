@@ -237,6 +237,25 @@ def test_a_failed_save_leaves_the_old_model_and_nothing_else(tmp_path, monkeypat
     assert_same_state(state(io.load(tmp_path)), state(old))
 
 
+def test_a_disk_that_is_full_after_one_file_leaves_both_old_ones(tmp_path, monkeypatch):
+    old = network()
+    io.save(old, tmp_path, {"classes": "ab"})
+    calls = []
+
+    def fail(file):
+        calls.append(file)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match=r"cannot write .*model\.json: No space"):
+            io.save(nn.Sequential(nn.Linear(3, 2)), tmp_path, {"classes": "cd"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+    assert_same_state(state(io.load(tmp_path)), state(old))
+    assert io.load_meta(tmp_path) == {"classes": "ab"}
+
+
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 def test_a_killed_save_leaves_the_old_model(tmp_path):
     old = network()

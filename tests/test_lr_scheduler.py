@@ -164,6 +164,25 @@ PLATEAUS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_infinities_on_a_plateau_as_in_pytorch(mode: str) -> None:
+    torch = pytest.importorskip("torch")
+    inf, seen = math.inf, []
+    for module, tensor, schedules in (
+        (optim, fn, ls),
+        (torch.optim, torch, importlib.import_module("torch.optim.lr_scheduler")),
+    ):
+        opt = sgd(module, tensor)
+        schedule = schedules.ReduceLROnPlateau(opt, mode=mode, patience=1)
+        rates = []
+        for value in (inf, inf, 1.0, inf, 2.0, 0.5, -inf, -inf, 3.0, inf, inf, inf):
+            schedule.step(value)
+            rates.append(opt.param_groups[0]["lr"])
+        seen.append((rates, schedule.best))
+    assert seen[0][0] == pytest.approx(seen[1][0], rel=1e-12)
+    assert seen[0][1] == seen[1][1]
+
+
 @pytest.mark.parametrize("options", PLATEAUS.values(), ids=PLATEAUS)
 def test_plateaus_as_in_pytorch(options: dict[str, Any]) -> None:
     torch = pytest.importorskip("torch")

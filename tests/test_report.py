@@ -161,6 +161,23 @@ def test_the_folder_of_a_checkpoint(tmp_path):
         report(tmp_path)
 
 
+def test_a_validation_set_may_have_any_name(tmp_path):
+    row = {"epoch": 1, "loss": 2.0, "held out_loss": 0.5, "held out_accuracy": 0.75}
+    (tmp_path / "history.json").write_text(json.dumps([row]))
+    got = page(report(tmp_path)[0])
+    assert got.after("Validation accuracy") == "75.00%"
+    assert got.after("Validation loss") == "0.5"
+
+
+def test_a_model_without_input_shape(tmp_path):
+    io.save(fn.nn.Sequential(fn.nn.Linear(6, 2)), tmp_path)
+    (tmp_path / "history.json").write_text('[{"epoch": 1, "loss": 2}]')
+    assert report(tmp_path)[1][1:] == [
+        "layers: model.json has no input_shape",
+        "filters: no input_shape is known, for pictures of the linear 0.weight",
+    ]
+
+
 def test_an_interrupted_run_is_tested_now(run):
     record = history(run)
     expected = f"{record.pop('test')['accuracy']:.2%} ("

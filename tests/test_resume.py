@@ -97,6 +97,39 @@ def test_resuming_after_any_step_gives_the_same_bits(whole, step, tmp_path):
     assert again.seconds >= checkpoint.read(tmp_path / "last.safetensors")["seconds"]
 
 
+class Halve(callbacks.Callback):
+    """Changes what the next step depends on."""
+
+    def __init__(self, every):
+        self.every, self.seen = every, []
+
+    def on_step(self, trainer):
+        self.seen.append(trainer.step)
+        trainer.optimizer.param_groups[0]["lr"] *= 0.5
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen = list(state["seen"])
+
+
+@pytest.mark.parametrize(
+    ("every", "file"), [(7, "step-00000007"), (3, "best"), (1, "step-00000014")]
+)
+def test_a_checkpoint_has_what_callbacks_make_of_its_step(tmp_path, every, file):
+    found = []
+    for folder, resume in (("whole", None), ("rest", tmp_path / f"whole/{file}.safetensors")):
+        save = callbacks.Checkpoint(tmp_path / folder, monitor="val_loss", keep=True)
+        halve, norms = Halve(every), callbacks.NormLogger(every)
+        trainer = make([save, halve, norms], lr=0.01)
+        trainer.fit(TRAIN, VAL, **FIT | {"validate_every": 3}, resume=resume)
+        found.append((weights(trainer.model), halve.seen, norms.rows))
+    whole, rest = found
+    assert same(rest[0], whole[0])
+    assert rest[1:] == whole[1:]
+
+
 def test_a_state_in_memory_is_resumed_too():
     whole, half = make(), make()
     whole.fit(TRAIN, VAL, 2)
@@ -191,7 +224,7 @@ def test_a_checkpoint_of_something_else(saved, tmp_path):
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes(saved.read_bytes()[:-100])
     newer = tmp_path / "newer.safetensors"
-    newer.write_bytes(saved.read_bytes().replace(b"fastnn-checkpoint-2", b"fastnn-checkpoint-9"))
+    newer.write_bytes(saved.read_bytes().replace(b"fastnn-checkpoint-3", b"fastnn-checkpoint-9"))
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(saved.read_bytes().replace(b'\\"model\\"', b'\\"model\\ ', 1))
     flipped = tmp_path / "flipped.safetensors"
@@ -202,13 +235,13 @@ def test_a_checkpoint_of_something_else(saved, tmp_path):
     for path, options, fit, message in [
         (saved, {"model": wide}, {}, r"expected model   \(0\): Linear\(.*8.*\); got   \(0\): .*9"),
         (saved, {"optimizer": optim.Adam}, {}, "expected optimizer SGD; got Adam"),
-        (saved, {"loss": nn.MSELoss()}, {}, r"expected loss CrossEntropyLoss\(.*; got MSELoss"),
+        (saved, {"loss": nn.NLLLoss()}, {}, r"expected loss CrossEntropyLoss\(.*; got NLLLoss"),
         (saved, {"average": moving_average}, {}, "expected average None; got AveragedModel"),
         (saved, step_lr, {}, "expected scheduler None; got StepLR"),
         (saved, {}, {"batch_size": 7}, "expected train with batch_size 8; got 7"),
-        (other, {}, {}, "is no checkpoint; this version reads fastnn-checkpoint-2"),
+        (other, {}, {}, "is no checkpoint; this version reads fastnn-checkpoint-3"),
         (torn, {}, {}, "corrupt or truncated"),
-        (newer, {}, {}, "is fastnn-checkpoint-9; this version reads fastnn-checkpoint-2"),
+        (newer, {}, {}, "is fastnn-checkpoint-9; this version reads fastnn-checkpoint-3"),
         (damaged, {}, {}, "corrupt or truncated"),
         (flipped, {}, {}, "corrupt or truncated: its checksum is of other data"),
     ]:
@@ -385,6 +418,19 @@ def test_a_loss_that_learns_is_part_of_the_state(tmp_path):
     assert same(weights(rest.model), weights(whole.model))
 
 
+def test_the_best_weights_of_a_loss_that_learns_come_back():
+    loss, stop = Temperature(), callbacks.EarlyStopping(patience=50)
+    trainer = make(
+        [stop],
+        loss=loss,
+        optimizer=lambda p, lr: optim.SGD([*p, *loss.parameters()], lr=lr),
+        lr=1.0,
+    )
+    history = trainer.fit(TRAIN, VAL, 20)
+    assert stop.best == min(history["val_loss"]) < history["val_loss"][-1]
+    assert trainer.evaluate(VAL)["loss"] == pytest.approx(stop.best, rel=1e-6)
+
+
 def test_a_refused_call_changes_nothing():
     whole, half, rest = make(), make(), make()
     whole.fit(TRAIN, VAL, 2)
@@ -454,6 +500,9 @@ def test_states_of_any_kind_survive_the_file(tmp_path):
         "a": [1, 2.5, None, "x", float("inf")],
         "t": {"b": fn.ones(2, 3), "n": [fn.arange(3)]},
         "e": {},
+        "d": [{"tensor": "no name"}, {"tensor": 3}],
+        "x.y": fn.ones(1),
+        "x": {"y": fn.zeros(1)},
     }
     checkpoint.write(tmp_path / "s", state)
     again = checkpoint.read(tmp_path / "s")
@@ -461,3 +510,5 @@ def test_states_of_any_kind_survive_the_file(tmp_path):
     assert again["t"]["n"][0].tolist() == [0, 1, 2]
     assert again["t"]["b"].shape == (2, 3)
     assert again["e"] == {}
+    assert again["d"] == state["d"]
+    assert (again["x.y"].item(), again["x"]["y"].item()) == (1, 0)

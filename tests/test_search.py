@@ -22,6 +22,22 @@ pytest.importorskip("sklearn")
 SPACE = {"lr": [0.1, 1.0], "width": [30, 100]}
 
 
+def test_an_objective_may_change_its_parameters(tmp_path):
+    seen = []
+
+    def grow(params, seed):
+        params["hidden"].append(10)
+        seen.append(params["hidden"])
+        return len(seen)
+
+    space, log = {"hidden": [[30], [50]], "lr": [0.1, 0.2]}, tmp_path / "log"
+    results = search.run(grow, search.grid(space), log=log)
+    assert seen == [[30, 10], [30, 10], [50, 10], [50, 10]]
+    assert [t.params["hidden"] for t in results] == [[50], [50], [30], [30]]
+    assert search.run(grow, search.grid(space), log=log) == results
+    assert len(seen) == 4
+
+
 def product(params, seed):
     return params["lr"] * params["width"] + seed
 

@@ -14,7 +14,7 @@ from fastnn import nn, optim
 from fastnn.data import DataLoader, Dataset
 from fastnn.nn import functional as F
 from fastnn.optim import lr_scheduler, swa_utils
-from fastnn.train import History, NonFiniteLossError, Trainer
+from fastnn.train import History, Trainer
 
 
 def by_hand(epochs: int, batch_size: int, clip_norm: float | None = None) -> dict[str, np.ndarray]:
@@ -246,58 +246,6 @@ def test_precision_is_that_of_training_alone():
     assert (seen, fn.get_float32_matmul_precision()) == (["high"], "highest")
 
 
-@pytest.mark.parametrize("batch", [0, 3, 6])
-def test_a_loss_that_is_not_finite_names_epoch_batch_and_layer(batch):
-    def make_bad(fatal):
-        return make(
-            model=lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, CLASSES)),
-            optimizer=optim.SGD,
-            scheduler=lambda o: lr_scheduler.LambdaLR(
-                o, lambda t: 1e38 if fatal and t == 6 + batch else 1
-            ),
-            scheduler_interval="step",
-        )
-
-    trainer, sound = make_bad(True), make_bad(False)
-    with pytest.raises(NonFiniteLossError) as raised:
-        trainer.fit(TRAIN, VAL, 3, batch_size=8)
-    error = raised.value
-    assert (error.epoch, error.batch) == (2, batch)
-    assert error.layer in ("layer 0 (Linear)", "layer 2 (Linear)")
-    assert str(error).startswith(f"[fit] the loss is nan in epoch 2, batch {batch}, first in layer")
-    # The model is as before the step that failed: with the weights that the step before has ruined.
-    assert trainer.step == 7 + batch
-    sound.fit(TRAIN, VAL, 3, batch_size=8, max_steps=6 + batch)
-    assert not same(weights(trainer.model), weights(sound.model))
-    assert not all(np.isnan(w).any() for w in weights(trainer.model).values())
-
-
-class Spoilt(Squares):
-    def __getitem__(self, index):
-        x, y = super().__getitem__(index)
-        return (x * np.float32(math.nan), y) if index == 20 else (x, y)
-
-
-class Overflowing(nn.Sequential):
-    def forward(self, x):
-        return super().forward(x) * 1e38 * 1e38
-
-
-def test_data_and_operations_may_be_what_is_not_finite():
-    with pytest.raises(NonFiniteLossError, match="batch 2, first in the inputs; the model is as"):
-        make().fit(DataLoader(Spoilt(), 8), None, 1)
-    overflowing = make(model=lambda: Overflowing(nn.Linear(6, CLASSES)))
-    overflowing.augment = None
-    with pytest.raises(NonFiniteLossError, match="the model's own operations"):
-        overflowing.fit(TRAIN, None, 1)
-
-
-def test_a_loss_may_itself_be_what_is_not_finite():
-    trainer = make(loss=lambda outputs, y: F.cross_entropy(outputs, y) / (outputs * 0).sum())
-    with pytest.raises(NonFiniteLossError, match="epoch 1, batch 0, first in the loss"):
-        trainer.fit(TRAIN, VAL, 3, batch_size=8)
-
-
 def test_history_is_rows_and_columns(tmp_path):
     rows = [
         {"epoch": 1.0, "loss": 2.0, "val_loss": 1.0, "val_accuracy": 0.5},
@@ -319,50 +267,6 @@ def test_history_is_rows_and_columns(tmp_path):
     with pytest.raises(ValueError, match=r"\[History\] expected a JSON list of rows"):
         History.from_json("{}")
     assert History([{"loss": 1.0}, {"loss": 0.5}]).best == {"loss": 0.5}
-
-
-def bad(x: int | None = None, value: float = math.nan, y: int | None = None, label: int = 7):
-    inputs, labels = TRAIN[0].copy(), TRAIN[1].copy()
-    if x is not None:
-        inputs[x, 2] = value
-    if y is not None:
-        labels[y] = label
-    return inputs, labels
-
-
-@pytest.mark.parametrize(
-    ("train", "validation", "message"),
-    [
-        ((TRAIN[0][:0], TRAIN[1][:0]), VAL, r"train is empty: shapes \(0, 6\), \(0,\)"),
-        (TRAIN, (VAL[0][:0], VAL[1][:0]), "val is empty"),
-        ((TRAIN[0], TRAIN[1][:-1]), VAL, r"train inputs and targets must have one length; got"),
-        (bad(x=4), VAL, "train inputs must be finite; 1 of 50 examples .* first is number 4"),
-        (bad(x=9, value=math.inf), VAL, "train inputs must be finite; .* first is number 9"),
-        (TRAIN, {"test": bad(x=1)}, "test inputs must be finite"),
-        (bad(y=3), VAL, "train labels must be in 0..2; 1 of 50 are not, the first is 7 of exam"),
-        (bad(y=3, label=-1), VAL, "train labels must be in 0..2; .* -1 of example 3"),
-        ((TRAIN[0][:2], TRAIN[1][:2]), VAL, "train has no example of class 2, which val has"),
-        (TRAIN, (VAL[0][:1], VAL[1][:1]), "val has no example of class 1, 2, which train has"),
-    ],
-)
-def test_data_that_cannot_be_trained_on(train, validation, message):
-    trainer = make()
-    before = weights(trainer.model)
-    with pytest.raises(ValueError, match=rf"\[fit\] {message}"):
-        trainer.fit(train, validation, 1)
-    assert same(weights(trainer.model), before)
-    assert trainer.history == []
-
-
-def test_data_without_a_batch_or_of_wrong_parts():
-    for train, message in [
-        (DataLoader(TRAIN, 64, drop_last=True), "train has no whole batch: 50 examples, batch_si"),
-        (DataLoader((*TRAIN, TRAIN[1]), 8), "train must be inputs and targets; got 3 arrays"),
-    ]:
-        with pytest.raises(ValueError, match=rf"\[fit\] {message}"):
-            make().fit(train, VAL, 1)
-    with pytest.raises(ValueError, match=r"\[fit\] a set to validate on cannot be named 'train'"):
-        make().fit(TRAIN, {"train": VAL}, 1)
 
 
 def test_labels_that_the_loss_ignores_do_not_count():
@@ -403,15 +307,6 @@ def test_a_plain_average_of_statistics_is_recorded():
         return weights(norm)
 
     assert same(run(True), run(False))
-
-
-def test_classes_may_differ_where_that_is_said():
-    make().fit((TRAIN[0][::3], TRAIN[1][::3]), VAL, 1, check_classes=False)
-
-
-def test_inputs_that_the_model_does_not_take_are_found_before_training():
-    with pytest.raises(ValueError, match=r"\[linear\]"):
-        make().fit(TRAIN, (VAL[0][:, :5], VAL[1]), 1)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ SOME = np.where(np.arange(len(Y)) % 2, Y, -1)
         ({}, Y, True),
         ({"augment": lambda x, y: (x, 2 - y)}, Y, True),
         ({"augment": augment.MixUp(1.0, CLASSES)}, Y, False),
-        ({"model": logarithms, "loss": nn.NLLLoss()}, Y, False),
+        ({"model": logarithms, "loss": nn.NLLLoss()}, Y, True),
         ({"model": one_output, "loss": squared}, Y.astype(np.float32), False),
         ({"loss": nn.CrossEntropyLoss(ignore_index=-1)}, SOME, True),
         ({"loss": nn.CrossEntropyLoss(ignore_index=0)}, Y, True),

@@ -106,11 +106,10 @@ bool Plan::take_leaves(Recorder& recorder, bool keep_grads) {
   return true;
 }
 
-// After a cross-entropy of classes: how many rows had their largest value at the target.
+// After a cross-entropy or an nll_loss of classes: how many rows had their largest value at the target.
 void Plan::count_correct() {
   for (size_t i = 0; i < ops_.size(); ++i) {
-    const auto insert = [&]<class T>() {
-      const auto* a = ops_[i].as<kernel::cross_entropy, CrossEntropyArgs, T>();
+    const auto insert = [&]<template <class> class Args, class T>(const Args<T>* a) {
       if (!a || !a->target) return false;
       correct_ = std::make_shared<TensorImpl>();
       correct_->dtype = DType::i64;
@@ -121,7 +120,11 @@ void Plan::count_correct() {
                   Op{&kernel_info<kernel::count_correct, CountCorrectArgs, T>, Op::keep(args), {}});
       return true;
     };
-    if (insert.template operator()<f32>() || insert.template operator()<f64>()) return;
+    const auto is_loss = [&]<class T>() {
+      return insert(ops_[i].as<kernel::cross_entropy, CrossEntropyArgs, T>()) ||
+             insert(ops_[i].as<kernel::nll_fwd, NllFwdArgs, T>());
+    };
+    if (is_loss.template operator()<f32>() || is_loss.template operator()<f64>()) return;
   }
 }
 

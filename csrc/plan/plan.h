@@ -18,7 +18,7 @@ struct PlanRow {
 
 struct EpochResult {
   double loss = 0;      // sum over the examples
-  int64_t correct = 0;  // of the examples, as far as the loss is a cross-entropy of classes
+  int64_t correct = 0;  // of the examples, as far as the loss is a cross-entropy or nll_loss of classes
   int64_t steps = 0;
 };
 
@@ -55,7 +55,7 @@ class Plan {
   const std::vector<std::string>& notes() const { return notes_; }
   size_t arena_bytes() const { return arena_bytes_; }
   size_t bytes_without_reuse() const { return made_bytes_; }
-  // Whether the loss is a cross-entropy of classes, and the right answers of the last call.
+  // Whether the loss is a cross-entropy or nll_loss of classes, and the right answers of the last call.
   bool counts_correct() const { return correct_ != nullptr; }
   int64_t correct() const;
   Device device() const { return device_; }

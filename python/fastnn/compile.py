@@ -17,7 +17,7 @@ class EpochResult(NamedTuple):
     """Means over the examples of an epoch, each taken when its batch was trained on."""
 
     loss: float
-    accuracy: float | None  # a share; None where the loss is no cross-entropy of classes
+    accuracy: float | None  # a share; None where no cross-entropy or nll_loss is of classes
     steps: int
 
 
@@ -163,7 +163,7 @@ class CompiledStep:
     def correct(self) -> int | None:
         """How many answers of the latest call were right; None where none were classes.
 
-        They are counted beside a cross-entropy of class numbers.
+        They are counted beside a cross-entropy or an nll_loss of class numbers.
         """
         counts = self._last is not None and self._last.counts_correct
         return self._last.correct if counts else None  # type: ignore[union-attr]

@@ -22,6 +22,7 @@ from .data import DataLoader
 from .metrics._inputs import checked_labels, checked_outputs, probabilities
 from .nn._checks import integer
 from .train import Trainer, predict
+from .train.feed import as_arrays
 
 Array = NDArray[Any]
 Member = nn.Module | Callable[[Array], ArrayLike] | ArrayLike
@@ -105,6 +106,9 @@ class Ensemble:
 
     def spread(self, name: str = "accuracy") -> tuple[float, float]:
         """Mean and standard deviation (of n - 1) of a score; of one trainer the latter is NaN."""
+        for score in self.scores:
+            if name not in score:
+                raise ValueError(f"[spread] name must be one of {', '.join(score)}; got {name!r}")
         values = [score[name] for score in self.scores]
         return statistics.fmean(values), statistics.stdev(values) if values[1:] else float("nan")
 
@@ -128,10 +132,12 @@ def by_seed(
     """One trainer a seed, `make_trainer(seed)`, all on the same data.
 
     `make_trainer` is to call `manual_seed(seed)` before it makes the model, so that models differ.
-    `train`, `validation`, `epochs` and `fit` are those of `Trainer.fit`; scores are what
-    `Trainer.evaluate` gives for `validation` at the end. The order of a `DataLoader` is that of its
-    own seed, for all of them. Raises ValueError where there are no seeds.
+    `train`, `validation`, one pair (x, y) or a loader, `epochs` and `fit` are those of
+    `Trainer.fit`; scores are what `Trainer.evaluate` gives for `validation` at the end. The order
+    of a `DataLoader` is that of its own seed, for all of them. Raises ValueError where there are no
+    seeds.
     """
+    validation = as_arrays("by_seed", "validation", validation)
     ensemble = Ensemble([], [])
     for seed in seeds:
         _fit(ensemble, make_trainer(seed), train, validation, epochs, fit)

@@ -59,8 +59,9 @@ def save(
 
     A model is an ``nn.Sequential`` of the layers in `LAYERS`, nested at will; of any other, save
     ``model.state_dict()``. ``meta`` is anything JSON can hold, kept in model.json and read back by
-    `load_meta`. A file is replaced only when its successor is safely on the disk: a crash at any
-    moment leaves the old one whole.
+    `load_meta`. Files are replaced only when their successors, both for a model, are safely on the
+    disk: if that is full the old ones stay, and if the process ends too, but for the instant
+    between the renaming of a model's two files.
 
     Raises ValueError for a layer that is not in `LAYERS`, ImportError without safetensors.
     """
@@ -71,8 +72,9 @@ def save(
         )
         tensors = _pack(obj.state_dict())
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / "model.json", text.encode())
-        write_atomic(folder / "model.safetensors", tensors)
+        write_together(
+            {folder / "model.safetensors": tensors, folder / "model.json": text.encode()}
+        )
     elif isinstance(obj, Mapping):
         write_atomic(Path(path), _pack(obj))
     else:
@@ -111,18 +113,28 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     Raises OSError that names the file.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    with errors_saying(f"cannot write {path}"):
-        try:
-            with open(temporary, "xb") as file:
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Replace files of one folder as `write_atomic` does, once all data are on the disk."""
+    temporary: dict[Path, Path] = {}
+    try:
+        for path, data in files.items():
+            temporary[path] = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+            with errors_saying(f"cannot write {path}"), open(temporary[path], "xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:  # Ctrl-C too
-            temporary.unlink(missing_ok=True)
-            raise
-        if hasattr(os, "O_DIRECTORY"):  # the new name is on the disk only when its folder is
+        for path, written in temporary.items():
+            with errors_saying(f"cannot write {path}"):
+                os.replace(written, path)
+    except BaseException:  # Ctrl-C too
+        for written in temporary.values():
+            written.unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # a new name is on the disk only when its folder is
+        with errors_saying(f"cannot write {path}"):
             folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)

@@ -13,6 +13,7 @@ For search that learns from its trials use Optuna, with `OptunaPruning` to end t
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import math
 import os
@@ -136,7 +137,7 @@ def run(
         raise TypeError("[run] expected candidates, such as grid(space); got a space")
     integer("run", "seed", seed, 0)
     one_of("run", "direction", direction, ("minimize", "maximize"))
-    wanted = {_key(params, seed): dict(params) for params in candidates}
+    wanted = {_key(params, seed): copy.deepcopy(dict(params)) for params in candidates}
     if not wanted:
         raise ValueError("[run] expected one or more candidates; got none")
     done: dict[str, Trial] = {}
@@ -191,7 +192,7 @@ def _errors_named(name: str) -> Iterator[None]:
 
 
 def _plain(params: Params) -> Params:
-    return {key: _number(value) for key, value in params.items()}
+    return {key: _number(copy.deepcopy(value)) for key, value in params.items()}
 
 
 def _number(value: Any) -> Any:
@@ -216,7 +217,7 @@ def _key(params: Mapping[str, Any], seed: int) -> str:
 
 def _try(objective: Objective, params: Params, seed: int) -> Trial:
     start = time.perf_counter()
-    result = objective(dict(params), seed)
+    result = objective(copy.deepcopy(params), seed)
     seconds = time.perf_counter() - start
     try:
         score = float(result)

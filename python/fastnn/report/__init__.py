@@ -13,7 +13,7 @@ from .. import __version__, io, nn, plotting
 from ..metrics import confusion_matrix, proportion_interval
 from ..train import checkpoint
 from ..train.evaluation import score
-from ..train.history import merit
+from ..train.history import merit, watched
 from ..train.job import Run
 from . import _html
 
@@ -138,7 +138,8 @@ class _Page:
         self.key: list[tuple[str, str]] = []
         best = record.rows[record.best]
         self.results(record.test, "test")
-        self.results({key.removeprefix("val_"): best[key] for key in best if key[:4] == "val_"})
+        columns = {name: watched(best, name) for name in ("accuracy", "loss")}
+        self.results({name: best[c] for name, c in columns.items() if c not in (None, name)})
         self.key.append(("Best epoch", f"{best['epoch']:g} of {record.rows[-1]['epoch']:g}"))
 
     def results(self, scores: Row, part: str = "validation") -> None:
@@ -264,6 +265,9 @@ def _add_test(page: _Page, run: Run, data_dir: PathLike | None, device: str) -> 
 
 
 def _add_layers(page: _Page, model: nn.Module, shape: Any) -> None:
+    if shape is None:
+        page.missing.append("layers: model.json has no input_shape")
+        return
     try:
         summary = model.summary(tuple(shape))
     except (TypeError, ValueError) as error:
@@ -293,12 +297,16 @@ def _add_weights(page: _Page, parameters: Mapping[str, Any], shape: Any) -> None
         page.missing.append("weights, filters: no parameter has two or more axes")
         return
     key, first = next(iter(weights.items()))
-    content = page.drawn(
-        "filters",
-        lambda: plotting.filters(first, shape=shape if len(first.shape) == 2 else None),
-        f"Weights of the first layer, {key}, as pictures",
-        chart=False,
-    )
+    linear, content = len(first.shape) == 2, ""
+    if linear and shape is None:
+        page.missing.append(f"filters: no input_shape is known, for pictures of the linear {key}")
+    else:
+        content = page.drawn(
+            "filters",
+            lambda: plotting.filters(first, shape=shape if linear else None),
+            f"Weights of the first layer, {key}, as pictures",
+            chart=False,
+        )
     if content:
         page.sections.append(_html.section("Filters of the first layer", content))
     charts = [

@@ -22,7 +22,7 @@ from .. import Tensor, tensor
 from .._extras import need
 from ..io import arrays_of, pack_arrays, write_atomic
 
-FORMAT = "fastnn-checkpoint-2"
+FORMAT = "fastnn-checkpoint-3"
 
 
 def write(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
@@ -103,6 +103,8 @@ def copied(state: Any) -> Any:
 
 def _without_tensors(state: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(state, Tensor):
+        while name in tensors:  # {"x.y": ...} beside {"x": {"y": ...}}
+            name += "'"
         tensors[name] = state
         return {"tensor": name}
     if isinstance(state, Mapping):
@@ -120,6 +122,6 @@ def _with_tensors(state: Any, arrays: dict[str, Any]) -> Any:
         return [_with_tensors(value, arrays) for value in state]
     if not isinstance(state, dict):
         return state
-    if state.keys() == {"tensor"} and isinstance(state["tensor"], str):
+    if state.keys() == {"tensor"} and state["tensor"] in arrays:
         return tensor(arrays[state["tensor"]])
     return {key: _with_tensors(value, arrays) for key, value in state.items()}

@@ -33,9 +33,18 @@ def predict(
     device = device_of(model) if device is None else device
     with no_grad(), in_mode(model, training=False):
         batches = [
-            model(batch.to(device)).to("cpu").numpy() for (batch,) in DataLoader((x,), batch_size)
+            outputs_of(model, batch.to(device)).to("cpu").numpy()
+            for (batch,) in DataLoader((x,), batch_size)
         ]
     return np.concatenate(batches)
+
+
+def outputs_of(model: nn.Module, x: Tensor) -> Tensor:
+    """model(x); raises TypeError where that is no tensor."""
+    outputs = model(x)
+    if not isinstance(outputs, Tensor):
+        raise TypeError(f"[predict] the model must return a Tensor; got {type(outputs).__name__}")
+    return outputs
 
 
 @contextlib.contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +14,10 @@ from .. import Tensor, from_numpy
 from ..compile import CompiledStep, EpochResult
 from ..data import DataLoader, TensorDataset
 from ..data.loader import shuffled
-from .evaluation import are_classes
+from .evaluation import are_classes, outputs_of
+
+if TYPE_CHECKING:
+    from .step import TrainingStep
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
 
@@ -223,28 +227,51 @@ def as_arrays(operation: str, name: str, part: Any) -> Arrays:
     return x, y
 
 
-def check_data(
-    feed: Feed,
-    sets: Mapping[str, Arrays],
-    predict: Callable[[NDArray[Any]], NDArray[Any]],
-    same: bool,
-) -> list[str]:
+def check_data(feed: Feed, sets: Mapping[str, Arrays], step: TrainingStep, same: bool) -> list[str]:
     """Raises ValueError for arrays that the model cannot be trained or validated on.
 
-    Returns the parts that have no accuracy, which is of class numbers.
+    Two examples of each part go through model and loss, those of training augmented. Returns the
+    parts that have no accuracy, which is of class numbers.
     """
     parts = dict(sets) if feed.arrays is None else {"train": feed.arrays, **sets}
     for name, part in parts.items():
         check_finite(name, part)
     labels = {name: y for name, (_, y) in parts.items() if y.ndim == 1 and y.dtype.kind in "iu"}
     numbers = [name for name, (_, y) in parts.items() if y.ndim == 1 and name not in labels]
-    if labels and not numbers:
+    uncounted = [name for name in parts if name not in labels]
+    tried: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, part in parts.items():
+        with _errors_of(name, part):
+            x, y = (from_numpy(a[:2]).to(feed.device) for a in part)
+            if name == "train":
+                x, y = step.augmented(x, y)
+            tried[name] = outputs_of(step.model, x), y
+    if "train" in labels and step.takes_targets:
+        if tried["train"][1].ndim > 1:  # mixed
+            uncounted.append("train")
+        else:  # there may be other classes than those of the labels
+            del labels["train"]
+    if labels and not ("train" in numbers if "train" in parts else numbers):
         name, y = next(iter(labels.items()))
-        outputs = predict(parts[name][0][:1])  # the model takes such inputs
+        outputs = tried[name][0].to("cpu").numpy()
         if not are_classes(outputs, y):
             return list(parts)
         check_labels(labels, outputs.shape[1], same, feed.ignored)
-    return [name for name in parts if name not in labels]
+    for name, (output, target) in tried.items():
+        with _errors_of(name, parts[name]):
+            step.loss(output, target)
+    return uncounted
+
+
+@contextlib.contextmanager
+def _errors_of(name: str, part: Arrays) -> Iterator[None]:
+    """An error within says of what part of the data it is."""
+    try:
+        yield
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        x, y = (a.shape for a in part)
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"[fit] {name} does not suit model and loss, {x} and {y}: {error}") from error
 
 
 def check_finite(name: str, part: Arrays) -> None:

@@ -41,9 +41,9 @@ def lr_find(
 ) -> RangeTest:
     """Trains with a learning rate that rises from ``start`` to ``end`` in equal factors.
 
-    Losses are smoothed by a mean over a tenth of the steps around; the test ends early once the
-    mean of the latest is above ``diverged`` times the lowest. Suggested is the rate at which the
-    smoothed loss falls fastest against log(rate).
+    All groups of the optimizer have this one rate. Losses are smoothed by a mean over a tenth of
+    the steps around; the test ends early once the mean of the latest is above ``diverged`` times
+    the lowest. Suggested is the rate at which the smoothed loss falls fastest against log(rate).
     Model, optimizer, schedule, random generator and order of the data are afterwards exactly as
     before. Smith, "Cyclical learning rates for training neural networks", 2017.
 

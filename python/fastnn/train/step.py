@@ -49,9 +49,7 @@ class TrainingStep:
         self.average_every = one_of("Trainer", "average_every", average_every, ("epoch", "step"))
         self.averages = False  # whether the average follows the weights yet
         self.averaged = False  # whether it has done so
-        self._takes_targets = augment is not None and (
-            takes_targets(augment) or _arity(augment) > 1
-        )
+        self.takes_targets = augment is not None and (takes_targets(augment) or _arity(augment) > 1)
         # What its passes change: the model, and a loss that has parameters or buffers of its own.
         parts = {"model": model, "loss": loss}
         self._modules = {k: part for k, part in parts.items() if isinstance(part, nn.Module)}
@@ -75,7 +73,7 @@ class TrainingStep:
         """The batch as it is trained on."""
         if self.augment is None:
             return x, y
-        if not self._takes_targets:
+        if not self.takes_targets:
             return self.augment(x), y
         x, y = self.augment(x, y)
         return x, y
@@ -118,18 +116,23 @@ class TrainingStep:
             self._zero_grad()
 
     @contextlib.contextmanager
-    def aside(self) -> Iterator[None]:
-        """In training mode, passes leave modes, random numbers and running statistics alone."""
+    def aside(self, training: bool = True) -> Iterator[None]:
+        """In that mode, passes leave modes, random numbers and running statistics alone."""
         buffers = [b for module in self._modules.values() for b in module.buffers()]
         rng, before = get_rng_state(), [b.clone() for b in buffers]
         try:
-            with in_mode(self.model, training=True):
+            with in_mode(self.model, training):
                 yield
         finally:
             set_rng_state(rng)
             with no_grad():
                 for buffer, old in zip(buffers, before, strict=True):
                     buffer.copy_(old)
+
+    def settings(self) -> tuple[Any, ...]:
+        """What callbacks may change of a state, tensors apart."""
+        groups = self.optimizer.param_groups
+        return get_rng_state(), [{k: v for k, v in g.items() if k != "params"} for g in groups]
 
     def kinds(self) -> dict[str, str | None]:
         """What a state must be of."""

@@ -17,18 +17,18 @@ from .. import (
     get_float32_matmul_precision,
     manual_seed,
     nn,
+    no_grad,
     optim,
     set_float32_matmul_precision,
 )
-from ..compile import EpochResult
 from ..data import DataLoader
 from ..nn._checks import integer, one_of
 from . import checkpoint
-from .callbacks import Callback, as_callbacks, load_states, states
+from .callbacks.base import Callback, after_step, as_callbacks, end, load_states, states
 from .evaluation import Metric, device_of, predict, score
 from .feed import Arrays, Feed, Means, as_arrays, as_loader, as_sets, check_data
 from .history import History, Row
-from .nonfinite import NonFiniteLossError, culprit
+from .nonfinite import Snapshot
 from .schedule import Schedule
 from .step import TrainingStep
 
@@ -151,9 +151,10 @@ class Trainer:
         ``train`` is a `DataLoader`, or arrays (x, y) that are shuffled into batches of
         ``batch_size``. ``validation`` is (x, y), or a loader, all of whose dataset is then read at
         once, named "val" in the history; or {name: (x, y)}. It is looked at after each epoch, and
-        after every ``validate_every`` steps; of several sets the first is what schedules and
-        `History.best` look at. ``max_steps`` ends training after so many steps in all, as `stop`
-        does: an epoch that is cut short has no row in the history.
+        after every ``validate_every`` steps, unless what is validated is an average that only ends
+        of epochs change; of several sets the first is what schedules and `History.best` look at.
+        ``max_steps`` ends training after so many steps in all, as `stop` does: an epoch that is cut
+        short has no row in the history.
 
         ``resume`` is a file of `callbacks.Checkpoint` or a `state_dict()`: the call that it was
         made in goes on, of a trainer made alike, with the same arguments, to the weights it would
@@ -195,7 +196,7 @@ class Trainer:
         if self.resumed:
             self._stop_if_finished()
 
-        snapshot: Any = None
+        snapshot: Snapshot | None = None
         with self._modes(), self._clock(), self._called_back():
             if not self.resumed:
                 self._fit_from, self._at, self._since = self.epoch, 0, Means()
@@ -205,15 +206,16 @@ class Trainer:
                 if self._at == 0:
                     self._begin_epoch()
                 if self._at == 0 or snapshot is None:
-                    snapshot = self._at, checkpoint.copied(self._step.state_dict())
-                self._run(self._steps_to_stop(validate_every, max_steps), *snapshot)
+                    snapshot = Snapshot(self)
+                self._run(self._steps_to_stop(validate_every, max_steps), snapshot)
+                row, settings = None, self._step.settings()
                 if self._at == len(feed):
-                    self._end_epoch(sets)
+                    row = self._end_epoch(sets)
                 elif validate_every is not None and self.step % validate_every == 0:
-                    self._validate(sets)
-                for callback in self.callbacks:
-                    if callback.every and self.step % callback.every == 0:
-                        callback.on_step(self)
+                    row = self._validate(sets)
+                after_step(self.callbacks, self, row)
+                if row is not None or settings != self._step.settings():
+                    snapshot = None  # from the one before it, steps would go another way
             for callback in self.callbacks:
                 callback.on_stop(self)
         return self.history
@@ -266,10 +268,8 @@ class Trainer:
         Returns the parts that have no accuracy.
         """
 
-        def outputs(x: NDArray[Any]) -> NDArray[Any]:
-            return predict(self.model, x, self.device)
-
-        return check_data(feed, sets, outputs, check_classes)
+        with self._step.aside(training=False), no_grad():
+            return check_data(feed, sets, self._step, check_classes)
 
     def _check_length(self, epochs: int, at: int, step: int, max_steps: int | None) -> None:
         """Raises ValueError where the schedule does not fit these epochs, less `at` batches."""
@@ -286,21 +286,18 @@ class Trainer:
         steps += [max_steps - self.step] if max_steps is not None else []
         return min([self.steps_per_epoch - self._at, *steps])
 
-    def _run(self, steps: int, first: int, snapshot: State) -> None:
-        assert self._feed is not None
+    def _run(self, steps: int, snapshot: Snapshot) -> None:
         self.model.train()
         self._whole = False
-        start = time.perf_counter()
-        result, labelled = self._advance(steps)
-        seconds = time.perf_counter() - start
-        if not math.isfinite(result.loss):
-            raise self._not_finite(result.loss, first, snapshot)
-        examples = self._feed.examples(self._at - steps, steps)
-        self._since.add(result, examples, labelled, seconds)
+        loss = self._advance(steps)
+        if not math.isfinite(loss):
+            error = snapshot.explain(loss)
+            self._whole = True
+            raise error
         self._whole = True
 
-    def _advance(self, steps: int) -> tuple[EpochResult, int]:
-        """Trains on the next batches of the epoch; see `Feed.run`."""
+    def _advance(self, steps: int) -> float:
+        """Trains on the next batches of the epoch, or until a loss is not finite; the mean loss."""
         assert self._feed is not None
         before = None
         if self.schedule is not None and self.schedule.by_step:
@@ -309,27 +306,17 @@ class Trainer:
             def before(number: int) -> None:
                 schedule.before(by_step=True)
 
+        start = time.perf_counter()
         result, labelled = self._feed.run(self._step.recorded, self._at, steps, before)
+        seconds = time.perf_counter() - start
         if self._step.averages and self._step.average_every == "step":
             self._step.averaged = True
+        if math.isfinite(result.loss):
+            examples = self._feed.examples(self._at, result.steps)
+            self._since.add(result, examples, labelled, seconds)
         self._at += result.steps
         self.step += result.steps
-        return result, labelled
-
-    def _not_finite(self, loss: float, first: int, snapshot: State) -> NonFiniteLossError:
-        """The error for the batch that was just trained on; goes back to before it."""
-        assert self._feed is not None
-        number, self.step = self._at - 1, self.step - (self._at - first)
-        self._at = first
-        self._step.load_state_dict(snapshot)
-        layer = None
-        if number == first or math.isfinite(self._advance(number - first)[0].loss):
-            with self._step.aside():
-                batch = self._step.augmented(*self._feed.batch(number))
-                layer = culprit(self.model, self.loss, *batch)
-        self._whole = True
-        rate = max(group["lr"] for group in self.optimizer.param_groups)
-        return NonFiniteLossError(loss, self.epoch + 1, number, layer, rate)
+        return result.loss
 
     def _begin_epoch(self) -> None:
         if self.schedule is not None:
@@ -337,7 +324,7 @@ class Trainer:
         if self.epoch >= self.average_from:
             self._step.begin_averaging()
 
-    def _end_epoch(self, sets: Mapping[str, Arrays]) -> None:
+    def _end_epoch(self, sets: Mapping[str, Arrays]) -> Row:
         assert self._feed is not None
         self._whole = False
         self._feed.loader.epoch += 1
@@ -351,22 +338,20 @@ class Trainer:
             self.schedule.end_epoch(row)
         self._stop_if_finished()
         self._whole = True
-        for callback in self.callbacks:
-            callback.on_validation(self, row)
-        for callback in self.callbacks:
-            callback.on_epoch_end(self, row)
+        return row
 
     def _stop_if_finished(self) -> None:
         if self.schedule is not None and self.schedule.finished:
             self.stop(f"the schedule {self.schedule} has finished")
 
-    def _validate(self, sets: Mapping[str, Arrays]) -> None:
+    def _validate(self, sets: Mapping[str, Arrays]) -> Row | None:
         """Within an epoch."""
+        if self._step.averaged and self._step.average_every == "epoch":
+            return None
         self._whole = False
         row = self._add_row(sets)
         self._whole = True
-        for callback in self.callbacks:
-            callback.on_validation(self, row)
+        return row
 
     def _add_row(self, sets: Mapping[str, Arrays]) -> Row:
         """What the history has of this moment."""
@@ -394,8 +379,10 @@ class Trainer:
     def weights(self) -> dict[str, Any]:
         """What `trained` is made of; the tensors are those of the run, which goes on."""
         average = None if self.average is None else self.average.state_dict()
+        loss = self.loss.state_dict() if isinstance(self.loss, nn.Module) else {}
         averaged = self._step.averaged
-        return {"model": self.model.state_dict(), "average": average, "averaged": averaged}
+        model = self.model.state_dict()
+        return {"model": model, "loss": loss, "average": average, "averaged": averaged}
 
     def set_weights(self, weights: State) -> None:
         """Goes back to a copy of `weights()`.
@@ -405,6 +392,8 @@ class Trainer:
         if self._over and self._run_weights is None:
             self._run_weights = checkpoint.copied(self.weights())
         self.model.load_state_dict(weights["model"])
+        if isinstance(self.loss, nn.Module):
+            self.loss.load_state_dict(weights["loss"])
         if self.average is not None:
             self.average.load_state_dict(weights["average"])
         self._step.averaged = weights["averaged"]
@@ -503,9 +492,7 @@ class Trainer:
             yield
         finally:
             self._over = True
-            with contextlib.ExitStack() as ends:  # all are called, though one raises
-                for callback in reversed(begun):  # the last that is pushed is called first
-                    ends.callback(callback.on_fit_end, self)
+            end(begun, self)
 
     @contextlib.contextmanager
     def _clock(self) -> Iterator[None]:

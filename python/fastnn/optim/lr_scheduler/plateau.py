@@ -14,7 +14,8 @@ class ReduceLROnPlateau:
     """Times `factor` once a quantity has not improved in more than `patience` steps.
 
     It improves by falling, or with mode "max" by rising, past the best so far by more than
-    `threshold`, as a share of the best or with threshold_mode "abs" as it is. For `cooldown` steps
+    `threshold`, as a share of the best or with threshold_mode "abs" as it is; of a best below 0 the
+    share is of its size, where PyTorch takes anything near it for better. For `cooldown` steps
     after a change nothing is counted. Rates do not fall below `min_lr`, nor by less than `eps`.
     """
 
@@ -69,7 +70,7 @@ class ReduceLROnPlateau:
         sign = 1 if self.mode == "min" else -1
         margin = self.threshold * (abs(self.best) if self.threshold_mode == "rel" else 1)
         if math.isinf(self.best):
-            return not math.isnan(value)
+            return sign * (self.best - value) > 0
         return bool(sign * (self.best - value) > margin)
 
     def _reduce(self) -> None:

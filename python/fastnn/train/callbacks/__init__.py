@@ -1,6 +1,6 @@
 """What a `Trainer` calls between its steps: to show, to save, to stop."""
 
-from .base import Callback, as_callbacks, load_states, states
+from .base import Callback
 from .logs import CSVLogger, NormLogger, ProgressBar, TensorBoardLogger
 from .saving import Checkpoint
 from .stopping import EarlyStopping, TimeLimit
@@ -14,7 +14,4 @@ __all__ = [
     "ProgressBar",
     "TensorBoardLogger",
     "TimeLimit",
-    "as_callbacks",
-    "load_states",
-    "states",
 ]

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class Callback:
     """Override what is needed. A step, an epoch or a row is complete when its method is called.
 
-    `trainer.stop(reason)` ends training; what raises ends it too. At a time when several are
-    called, they are in the order in which the trainer was given them, `Checkpoint` last.
+    `trainer.stop(reason)` ends training; what raises ends it too. After a step come `on_step`,
+    `on_validation` and `on_epoch_end`, each of all callbacks in the order in which the trainer was
+    given them, `Checkpoint` last: it saves what the others have made of the step.
     """
 
     every: int | None = None  # steps from one on_step() to the next; may be set in on_fit_start()
@@ -68,6 +69,35 @@ def as_callbacks(given: Sequence[Callback | Callable[..., Any]]) -> list[Callbac
     return sorted(callbacks, key=lambda callback: callback.last)
 
 
+def after_step(callbacks: Sequence[Callback], trainer: Trainer, row: Row | None) -> None:
+    """Calls them back, with the row that was added; those that save what the others are, last."""
+    due = [c for c in callbacks if c.every and trainer.step % c.every == 0]
+    for callback in due:
+        if not callback.last:
+            callback.on_step(trainer)
+    if row is not None:
+        for callback in callbacks:
+            callback.on_validation(trainer, row)
+        if trainer.epochs_done == trainer.epoch:
+            for callback in callbacks:
+                callback.on_epoch_end(trainer, row)
+    for callback in due:
+        if callback.last:
+            callback.on_step(trainer)
+
+
+def end(callbacks: Iterable[Callback], trainer: Trainer) -> None:
+    """Tells all of the end, though one raises: its error has what ended training as context."""
+    errors = []
+    for callback in callbacks:
+        try:
+            callback.on_fit_end(trainer)
+        except BaseException as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
 def named(callbacks: Iterable[Callback]) -> dict[str, Callback]:
     """{class: callback}, a second one of a class with its number."""
     names: dict[str, Callback] = {}
@@ -104,7 +134,8 @@ class Best:
         self.user, self.monitor, self.min_delta, self.latest = user, monitor, min_delta, latest
         if mode not in (None, "min", "max"):
             raise ValueError(f"[{user}] mode must be min, max or None; got {mode!r}")
-        self.mode = mode or ("min" if "loss" in monitor else "max")
+        falls = any(word in monitor for word in ("loss", "error", "mae", "mse"))
+        self.mode = mode or ("min" if falls else "max")
         self.value: float | None = None
 
     def check(self, columns: Sequence[str]) -> None:

@@ -127,10 +127,11 @@ class TensorBoardLogger(Callback):
         self._writer = self._library.SummaryWriter(self.folder, purge_step=trainer.step + 1)
 
     def on_validation(self, trainer: Trainer, row: Row) -> None:
-        for name, value in row.items():
-            if name != "step":
-                self._writer.add_scalar(name, value, trainer.step)
-        self._writer.flush()
+        with errors_saying(f"cannot write to {self.folder}"):
+            for name, value in row.items():
+                if name != "step":
+                    self._writer.add_scalar(name, value, trainer.step)
+            self._writer.flush()
 
     def on_fit_end(self, trainer: Trainer) -> None:
         self._writer.close()

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class EarlyStopping(Callback):
     """Ends training after `patience` validations in a row without a better `monitor`.
 
-    Better is lower for a name with "loss" in it and higher for others, or as `mode`, "min" or
-    "max", says, by more than `min_delta`; with `latest` a value equal to the best so far counts as
-    better. However training ends, the model then has the best weights, unless `restore_best` is
-    False. Where `fit` is called again, patience begins anew. Raises ValueError for a column that
-    there isn't.
+    Better is lower for a name with "loss", "error", "mae" or "mse" in it and higher for others, or
+    as `mode`, "min" or "max", says, by more than `min_delta`; with `latest` a value equal to the
+    best so far counts as better. However training ends, the model then has the best weights, unless
+    `restore_best` is False. Where `fit` is called again, patience begins anew. Raises ValueError
+    for a column that there isn't.
     """
 
     def __init__(
