@@ -74,20 +74,39 @@ def test_an_error_at_the_end_does_not_hide_what_ended_training():
 
     with pytest.raises(OSError, match="disk full") as raised:
         make([interrupt, Full(), Full()]).fit(TRAIN, VAL, 3)
-    assert isinstance(raised.value.__context__, KeyboardInterrupt)
+    first = raised.value.__context__
+    assert isinstance(first, OSError)
+    assert isinstance(first.__context__, KeyboardInterrupt)
+
+    class Interrupted(Callback):
+        def on_fit_end(self, trainer):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        make([Interrupted(), Full()]).fit(TRAIN, VAL, 1)
+    assert isinstance(raised.value.__context__, OSError)
 
 
 def test_an_average_that_only_epochs_change_is_validated_with_them():
-    def rows(every):
+    def rows(every, validation=VAL):
         average = {"average": swa_utils.AveragedModel, "average_every": every, "average_from": 1}
-        return make(**average).fit(TRAIN, VAL, 3, validate_every=1)["epoch"]
+        return make(**average).fit(TRAIN, validation, 3, validate_every=1)["epoch"]
 
     assert rows("epoch") == [0.5, 1, 1.5, 2, 3]  # the model, until there is an average
     assert rows("step") == [0.5, 1, 1.5, 2, 2.5, 3]
+    assert rows("epoch", None) == rows("step")  # of the loss in training
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"), [("val_error", "min"), ("val_rmse", "min"), ("val_mae", "min"), ("f1", "max")]
+    ("name", "mode"),
+    [
+        ("val_error", "min"),
+        ("val_rmse", "min"),
+        ("val_log_loss", "min"),
+        ("val_mae", "min"),
+        ("maestro_accuracy", "max"),
+        ("glossy_f1", "max"),
+    ],
 )
 def test_errors_are_to_fall(name, mode):
     assert callbacks.EarlyStopping(name)._best.mode == mode

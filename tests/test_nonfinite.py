@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -136,20 +138,74 @@ def test_steps_that_do_not_repeat_are_said_to():
     assert same(weights(trainer.model), weights(sound.model))
 
 
-def test_means_go_on_once_the_data_are_mended():
-    spoilt = TRAIN[0].copy()
-    mended, whole = make(), make()
-    feed = DataLoader((spoilt, TRAIN[1]), 8)
-    whole.fit(DataLoader(TRAIN, 8), VAL, 1)
+class Spoil(callbacks.Callback):
+    """An example becomes NaN behind the back of a trainer that has checked it."""
 
-    class Spoil(callbacks.Callback):
-        def on_fit_start(self, trainer):
-            feed.dataset.arrays[0][33] = np.nan
-            trainer._feed._resident[0].copy_(fn.from_numpy(feed.dataset.arrays[0]))
+    def __init__(self, number, step=0, every=3):
+        self.number, self.step, self.every = number, step, every
 
-    spoil = make([Spoil()])
+    def on_fit_start(self, trainer):
+        self.on_step(trainer)
+
+    def on_step(self, trainer):
+        if trainer.step == self.step:
+            feed = trainer._feed
+            feed.arrays[0][self.number] = np.nan
+            feed._resident[0].copy_(fn.from_numpy(feed.arrays[0]))  # on a GPU
+
+
+def loader():
+    """Of data that may be spoilt, in their own order."""
+    return DataLoader((TRAIN[0].copy(), TRAIN[1]), 8)
+
+
+@pytest.mark.parametrize("validate_every", [None, 3])
+def test_means_go_on_once_the_data_are_mended(validate_every):
+    fit = {"epochs": 1, "validate_every": validate_every}
+    whole, mended, spoilt = make(), make(), make([Spoil(33)])
+    whole.fit(DataLoader(TRAIN, 8), VAL, **fit)
     with pytest.raises(NonFiniteLossError, match="batch 4, first in the inputs"):
-        spoil.fit(feed, VAL, 1)
-    mended.fit(DataLoader(TRAIN, 8), VAL, 1, resume=spoil.state_dict())
+        spoilt.fit(loader(), VAL, **fit)
+    state = spoilt.state_dict()
+    assert state["since"]["examples"] == (8 if validate_every else 32)
+    mended.fit(DataLoader(TRAIN, 8), VAL, **fit, resume=state)
     assert same(weights(mended.model), weights(whole.model))
-    assert mended.history[0]["loss"] == pytest.approx(whole.history[0]["loss"])
+    assert mended.history["loss"] == pytest.approx(whole.history["loss"])
+
+
+def test_a_schedule_by_epochs_steps_once_though_an_epoch_begins_twice():
+    def start(*callback):
+        return make(callback, optimizer=optim.SGD, lr=0.1, scheduler=halving)
+
+    def halving(opt):
+        return lr_scheduler.StepLR(opt, 1, 0.5)
+
+    whole, mended, spoilt = start(), start(), start(Spoil(3, step=14, every=7))
+    whole.fit(DataLoader(TRAIN, 8), VAL, 4)
+    with pytest.raises(NonFiniteLossError, match="epoch 3, batch 0"):
+        spoilt.fit(loader(), VAL, 4)
+    mended.fit(DataLoader(TRAIN, 8), VAL, 4, resume=spoilt.state_dict())
+    assert mended.history["lr"] == whole.history["lr"] == [0.1, 0.05, 0.025, 0.0125]
+    assert same(weights(mended.model), weights(whole.model))
+
+
+def shrink(trainer):
+    with fn.no_grad():
+        for p in trainer.model.parameters():
+            p *= 0.9
+
+
+def test_it_goes_back_past_weights_that_callbacks_have_changed():
+    def train(*more, **fit):
+        trainer = make([At(dict.fromkeys(range(1, 9), shrink)), *more], optimizer=optim.SGD)
+        with contextlib.suppress(NonFiniteLossError):
+            trainer.fit(loader(), epochs=1, **fit)
+        return weights(trainer.model)
+
+    assert same(train(Spoil(33)), train(max_steps=4))
+
+
+def test_the_error_can_go_to_another_process():
+    error = NonFiniteLossError(math.inf, 2, 3, "layer 0 (Linear)", 0.1, 3)
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.at, again.layer) == (str(error), 3, "layer 0 (Linear)")

@@ -500,7 +500,8 @@ def test_states_of_any_kind_survive_the_file(tmp_path):
         "a": [1, 2.5, None, "x", float("inf")],
         "t": {"b": fn.ones(2, 3), "n": [fn.arange(3)]},
         "e": {},
-        "d": [{"tensor": "no name"}, {"tensor": 3}],
+        "d": [{"tensor": "x.y"}, {"tensor": 3}, {"tensor": [1]}, {"tensor": {"tensor": None}}],
+        "u": {"tensor": fn.ones(2)},
         "x.y": fn.ones(1),
         "x": {"y": fn.zeros(1)},
     }
@@ -511,4 +512,5 @@ def test_states_of_any_kind_survive_the_file(tmp_path):
     assert again["t"]["b"].shape == (2, 3)
     assert again["e"] == {}
     assert again["d"] == state["d"]
+    assert again["u"]["tensor"].tolist() == [1, 1]
     assert (again["x.y"].item(), again["x"]["y"].item()) == (1, 0)

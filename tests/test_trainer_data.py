@@ -100,6 +100,39 @@ def test_a_model_with_several_outputs():
         trainer.fit(TRAIN, VAL, 1)
 
 
+def test_training_alone_may_have_any_outputs():
+    def loss(outputs, x):
+        return ((outputs[0] - x) ** 2).mean()
+
+    trainer = make(model=lambda: Several(nn.Linear(6, 6)), loss=loss)
+    assert trainer.fit((TRAIN[0], TRAIN[0]), epochs=2)[-1]["loss"] < 10
+
+
+def test_a_loss_may_need_whole_batches():
+    def loss(outputs, y):
+        return nn.functional.cross_entropy(outputs, y, reduction="none").reshape(5, -1).mean()
+
+    make(loss=loss).fit(TRAIN, (TRAIN[0][:25], TRAIN[1][:25]), 1, batch_size=25)
+
+
+@pytest.mark.parametrize("y", [TRAIN[1], TRAIN[0][:, :3]])
+def test_a_loss_must_be_one_number(y):
+    def each(outputs, targets):
+        return outputs.sum(1)
+
+    trainer = make(loss=each)
+    with pytest.raises(TypeError, match=r"\[fit\] train .* tensor of one number; got \(32,\)"):
+        trainer.fit((TRAIN[0], y), epochs=1)
+    with pytest.raises(TypeError, match=r"\[fit\] train .* tensor of one number; got float"):
+        make(loss=lambda outputs, targets: 1.0).fit((TRAIN[0], y), epochs=1)
+
+
+def test_class_numbers_for_one_output_are_tried_too():
+    trainer = make(model=lambda: nn.Sequential(nn.Linear(6, 1)), loss=nn.MSELoss())
+    with pytest.raises(ValueError, match=r"\[fit\] train does not suit .* \[mse_loss\]"):
+        trainer.fit(TRAIN, epochs=1)
+
+
 def image_network():
     return nn.Sequential(nn.Flatten(), nn.Linear(49, CLASSES))
 
@@ -124,5 +157,9 @@ def test_augmentation_may_give_other_labels():
     x, y = TRAIN[0], np.arange(len(TRAIN[0])) % (2 * CLASSES)
     row = make(augment=halved).fit((x, y), VAL, 1)[-1]
     assert 0 < row["accuracy"] <= 1
-    with pytest.raises(ValueError, match=r"train labels must be in 0\.\.2; .* first is 3"):
+    with pytest.raises(ValueError, match=r"\[fit\] train .* target 3 is out of range for 3"):
         make(augment=augment.MixUp(1.0, CLASSES)).fit((x, y), VAL, 1)
+    with pytest.raises(ValueError, match=r"train labels must be in 0\.\.2; .* first is 7"):
+        make(augment=lambda x, y: (x, y)).fit(bad(y=33), VAL, 1)
+    with pytest.raises(ValueError, match="train has no example of class 2, which val has"):
+        make(augment=lambda x, y: (x, y)).fit((x[:2], y[:2]), VAL, 1)

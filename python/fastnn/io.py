@@ -59,9 +59,9 @@ def save(
 
     A model is an ``nn.Sequential`` of the layers in `LAYERS`, nested at will; of any other, save
     ``model.state_dict()``. ``meta`` is anything JSON can hold, kept in model.json and read back by
-    `load_meta`. Files are replaced only when their successors, both for a model, are safely on the
-    disk: if that is full the old ones stay, and if the process ends too, but for the instant
-    between the renaming of a model's two files.
+    `load_meta`. A file is replaced only when its successor is safely on the disk, so that a full
+    one or a crash leaves the old one whole. Both files of a model are written before either is
+    replaced: only what ends the process between the two renames leaves one new and one old.
 
     Raises ValueError for a layer that is not in `LAYERS`, ImportError without safetensors.
     """

@@ -137,7 +137,7 @@ def run(
         raise TypeError("[run] expected candidates, such as grid(space); got a space")
     integer("run", "seed", seed, 0)
     one_of("run", "direction", direction, ("minimize", "maximize"))
-    wanted = {_key(params, seed): copy.deepcopy(dict(params)) for params in candidates}
+    wanted = {_key(params, seed): dict(params) for params in candidates}
     if not wanted:
         raise ValueError("[run] expected one or more candidates; got none")
     done: dict[str, Trial] = {}
@@ -192,7 +192,7 @@ def _errors_named(name: str) -> Iterator[None]:
 
 
 def _plain(params: Params) -> Params:
-    return {key: _number(copy.deepcopy(value)) for key, value in params.items()}
+    return {key: _number(value) for key, value in params.items()}
 
 
 def _number(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """The state of a training run as one file: data only, whole or not there.
 
 A safetensors file of all tensors; its metadata holds the rest of the state as JSON, where
-{"tensor": name} stands for a tensor, and a checksum of both.
+{"tensor": name} stands for a tensor and {"tensor": [value]} for a dict of that key, and a checksum
+of both.
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ def _without_tensors(state: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         tensors[name] = state
         return {"tensor": name}
     if isinstance(state, Mapping):
+        if state.keys() == {"tensor"}:
+            return {"tensor": [_without_tensors(state["tensor"], f"{name}.tensor", tensors)]}
         return {
             str(key): _without_tensors(value, f"{name}.{key}" if name else str(key), tensors)
             for key, value in state.items()
@@ -122,6 +125,9 @@ def _with_tensors(state: Any, arrays: dict[str, Any]) -> Any:
         return [_with_tensors(value, arrays) for value in state]
     if not isinstance(state, dict):
         return state
-    if state.keys() == {"tensor"} and state["tensor"] in arrays:
-        return tensor(arrays[state["tensor"]])
+    if state.keys() == {"tensor"}:
+        name = state["tensor"]
+        if isinstance(name, list):
+            return {"tensor": _with_tensors(name[0], arrays)}
+        return tensor(arrays[name])
     return {key: _with_tensors(value, arrays) for key, value in state.items()}

@@ -227,40 +227,52 @@ def as_arrays(operation: str, name: str, part: Any) -> Arrays:
     return x, y
 
 
-def check_data(feed: Feed, sets: Mapping[str, Arrays], step: TrainingStep, same: bool) -> list[str]:
+def check_data(
+    feed: Feed, sets: Mapping[str, Arrays], step: TrainingStep, same_classes: bool
+) -> list[str]:
     """Raises ValueError for arrays that the model cannot be trained or validated on.
 
-    Two examples of each part go through model and loss, those of training augmented. Returns the
-    parts that have no accuracy, which is of class numbers.
+    A batch of each part goes through model and loss, that of training augmented. Returns the parts
+    that have no accuracy, which is of class numbers.
     """
     parts = dict(sets) if feed.arrays is None else {"train": feed.arrays, **sets}
     for name, part in parts.items():
         check_finite(name, part)
+    tried = {name: _tried(name, part, feed, step) for name, part in parts.items()}
     labels = {name: y for name, (_, y) in parts.items() if y.ndim == 1 and y.dtype.kind in "iu"}
     numbers = [name for name, (_, y) in parts.items() if y.ndim == 1 and name not in labels]
     uncounted = [name for name in parts if name not in labels]
-    tried: dict[str, tuple[Tensor, Tensor]] = {}
-    for name, part in parts.items():
-        with _errors_of(name, part):
-            x, y = (from_numpy(a[:2]).to(feed.device) for a in part)
-            if name == "train":
-                x, y = step.augmented(x, y)
-            tried[name] = outputs_of(step.model, x), y
     if "train" in labels and step.takes_targets:
-        if tried["train"][1].ndim > 1:  # mixed
+        target = tried["train"][1].to("cpu").numpy()
+        if target.ndim > 1:  # mixed
             uncounted.append("train")
-        else:  # there may be other classes than those of the labels
+        elif (target != labels["train"][: len(target)]).any():  # there may be other classes
             del labels["train"]
-    if labels and not ("train" in numbers if "train" in parts else numbers):
+    regression = "train" in numbers if "train" in parts else bool(numbers)
+    if labels and not regression:
         name, y = next(iter(labels.items()))
-        outputs = tried[name][0].to("cpu").numpy()
-        if not are_classes(outputs, y):
-            return list(parts)
-        check_labels(labels, outputs.shape[1], same, feed.ignored)
+        output = tried[name][0]
+        if isinstance(output, Tensor) and are_classes(output.to("cpu").numpy(), y):
+            check_labels(labels, output.shape[1], same_classes, feed.ignored)
+        else:
+            uncounted = list(parts)
     for name, (output, target) in tried.items():
         with _errors_of(name, parts[name]):
-            step.loss(output, target)
+            loss = step.loss(output, target)
+            if not isinstance(loss, Tensor) or loss.numel() != 1:
+                got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+                raise TypeError(f"the loss must be a tensor of one number; got {got}")
     return uncounted
+
+
+def _tried(name: str, part: Arrays, feed: Feed, step: TrainingStep) -> tuple[Any, Tensor]:
+    """The outputs for a batch, and its targets."""
+    with _errors_of(name, part):
+        x, y = (from_numpy(a[: feed.loader.batch_size].copy()).to(feed.device) for a in part)
+        if name == "train":
+            x, y = step.augmented(x, y)
+            return step.model(x), y
+        return outputs_of(step.model, x), y
 
 
 @contextlib.contextmanager
@@ -268,7 +280,7 @@ def _errors_of(name: str, part: Arrays) -> Iterator[None]:
     """An error within says of what part of the data it is."""
     try:
         yield
-    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+    except (IndexError, TypeError, ValueError) as error:
         x, y = (a.shape for a in part)
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"[fit] {name} does not suit model and loss, {x} and {y}: {error}") from error
@@ -288,13 +300,15 @@ def check_finite(name: str, part: Arrays) -> None:
 
 
 def check_labels(
-    parts: Mapping[str, NDArray[Any]], classes: int, same: bool, ignored: int | None = None
+    parts: Mapping[str, NDArray[Any]],
+    classes: int,
+    same_classes: bool,
+    ignored: int | None = None,
 ) -> None:
     """Raises ValueError for labels (N) out of 0..classes - 1, and for classes only some parts have.
 
     Examples with the label `ignored` do not count. A network cannot learn a class that it never
-    sees, nor be measured on one that is not there: these are errors where the parts are to have the
-    `same` classes.
+    sees, nor be measured on one that is not there: these are errors with `same_classes`.
     """
     present: dict[str, set[int]] = {}
     for name, y in parts.items():
@@ -306,7 +320,7 @@ def check_labels(
                 f"not, the first is {y[wrong[0]]} of example {wrong[0]}"
             )
         present[name] = set(np.unique(y[counts]).tolist())
-    if not same:
+    if not same_classes:
         return
     everything = set().union(*present.values())
     for name, seen in present.items():

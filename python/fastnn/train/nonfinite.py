@@ -26,6 +26,7 @@ class NonFiniteLossError(ValueError):
         self, loss: float, epoch: int, batch: int, layer: str | None, rate: float, at: int
     ) -> None:
         self.loss, self.epoch, self.batch, self.layer = loss, epoch, batch, layer
+        self.rate, self.at = rate, at
         super().__init__(
             f"[fit] the loss is {loss} in epoch {epoch}, batch {batch}"
             + (f", first in {layer}" if layer else "")
@@ -34,9 +35,12 @@ class NonFiniteLossError(ValueError):
             + (f"batch {at}: the steps after it do not repeat" if layer is None else "it")
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.loss, self.epoch, self.batch, self.layer, self.rate, self.at)
+
 
 class Snapshot:
-    """What a trainer was before some batch of an epoch. A part of it, in a file of its own."""
+    """What a trainer was before some batch of an epoch, which it takes from its private parts."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer, self.at, self.step = trainer, trainer._at, trainer.step
@@ -50,13 +54,14 @@ class Snapshot:
     def explain(self, loss: float) -> NonFiniteLossError:
         """The error for the batch that was just trained on; the trainer goes back to before it.
 
-        Or, where the steps do not repeat, to the snapshot: data that are drawn anew, and callbacks
-        that change weights, are not in it.
+        Or, where the steps do not repeat, to the snapshot: data may be drawn anew.
         """
         trainer, layer = self.trainer, None
         assert trainer._feed is not None
         number = trainer._at - 1
         self.restore()
+        if self.at == 0 < number:
+            trainer._begin_epoch()
         if number == self.at or math.isfinite(trainer._advance(number - self.at)):
             with trainer._step.aside():
                 batch = trainer._step.augmented(*trainer._feed.batch(number))

@@ -129,10 +129,12 @@ class TrainingStep:
                 for buffer, old in zip(buffers, before, strict=True):
                     buffer.copy_(old)
 
-    def settings(self) -> tuple[Any, ...]:
-        """What callbacks may change of a state, tensors apart."""
+    def fingerprint(self) -> tuple[Any, ...]:
+        """Something else, but by chance, once parameters, rates or random numbers have changed."""
         groups = self.optimizer.param_groups
-        return get_rng_state(), [{k: v for k, v in g.items() if k != "params"} for g in groups]
+        sums = [p.detach().sum().item() for p in self.model.parameters()]
+        rates = [{k: v for k, v in g.items() if k != "params"} for g in groups]
+        return sums, rates, get_rng_state()
 
     def kinds(self) -> dict[str, str | None]:
         """What a state must be of."""

@@ -24,7 +24,15 @@ from .. import (
 from ..data import DataLoader
 from ..nn._checks import integer, one_of
 from . import checkpoint
-from .callbacks.base import Callback, after_step, as_callbacks, end, load_states, states
+from .callbacks.base import (
+    Callback,
+    after_step,
+    as_callbacks,
+    due_after,
+    load_states,
+    states,
+    tell_end,
+)
 from .evaluation import Metric, device_of, predict, score
 from .feed import Arrays, Feed, Means, as_arrays, as_loader, as_sets, check_data
 from .history import History, Row
@@ -49,12 +57,12 @@ class Trainer:
 
     ``scheduler`` steps once an epoch, `OneCycleLR` and `CyclicLR` once a batch, unless
     ``scheduler_interval`` is "step" or "epoch"; those that wait for an improvement are given the
-    validation loss, or with mode "max" the accuracy. ``metrics`` are
-    ``{name: f(outputs (N, ...), targets (N, ...)) -> float}``, of arrays and computed over all of a
-    validation set; accuracy is there without asking where targets are class numbers. ``device`` is
-    where the model is moved to and the data brought to, by default where the model is.
-    ``precision`` is that of `fastnn.set_float32_matmul_precision` during training. ``seed`` starts
-    the random generator anew and decides on the order of the data.
+    validation loss, or with mode "max" the accuracy. ``metrics`` are ``{name: f(outputs (N, ...),
+    targets (N, ...)) -> float}``, of arrays and computed over all of a validation set; accuracy is
+    there without asking where targets are class numbers, and leaves out the class
+    ``loss.ignore_index``. ``device`` is where the model is moved to and the data brought to, by
+    default where the model is. ``precision`` is that of `fastnn.set_float32_matmul_precision`
+    during training. ``seed`` starts the random generator anew and decides on the order of the data.
 
     ``callbacks`` are `callbacks.Callback` objects, or functions f(trainer, row) that are called at
     the end of each epoch. Raises TypeError and ValueError for arguments of other kinds and ranges.
@@ -166,7 +174,8 @@ class Trainer:
         a part lacks (unless ``check_classes=False``), a schedule longer than training, a checkpoint
         of another model, optimizer or version. Raises `NonFiniteLossError`, a ValueError, where the
         loss is no longer finite: it names epoch, batch and layer, and the model is as it was before
-        that batch. However training ends, Ctrl-C included, `on_fit_end` of the callbacks is called.
+        that batch (of data that are drawn anew at every reading, before an earlier one). However
+        training ends, Ctrl-C included, `on_fit_end` of the callbacks is called.
         """
         integer("fit", "epochs", epochs)
         for name, value in (("validate_every", validate_every), ("max_steps", max_steps)):
@@ -203,18 +212,18 @@ class Trainer:
             last = self._fit_from + epochs
             self._whole, self._over, self._run_weights = True, False, None
             while self.epoch < last and not self._stops(max_steps):
-                if self._at == 0:
-                    self._begin_epoch()
                 if self._at == 0 or snapshot is None:
                     snapshot = Snapshot(self)
+                if self._at == 0:
+                    self._begin_epoch()
                 self._run(self._steps_to_stop(validate_every, max_steps), snapshot)
-                row, settings = None, self._step.settings()
+                row, mark = None, self._mark()
                 if self._at == len(feed):
                     row = self._end_epoch(sets)
                 elif validate_every is not None and self.step % validate_every == 0:
                     row = self._validate(sets)
                 after_step(self.callbacks, self, row)
-                if row is not None or settings != self._step.settings():
+                if row is not None or mark != self._mark():
                     snapshot = None  # from the one before it, steps would go another way
             for callback in self.callbacks:
                 callback.on_stop(self)
@@ -286,6 +295,11 @@ class Trainer:
         steps += [max_steps - self.step] if max_steps is not None else []
         return min([self.steps_per_epoch - self._at, *steps])
 
+    def _mark(self) -> tuple[Any, ...] | None:
+        """Shows whether the callbacks after this step have changed what the next one depends on."""
+        only_look = all(c.only_looks for c in due_after(self.step, self.callbacks))
+        return None if only_look else self._step.fingerprint()
+
     def _run(self, steps: int, snapshot: Snapshot) -> None:
         self.model.train()
         self._whole = False
@@ -346,7 +360,7 @@ class Trainer:
 
     def _validate(self, sets: Mapping[str, Arrays]) -> Row | None:
         """Within an epoch."""
-        if self._step.averaged and self._step.average_every == "epoch":
+        if sets and self._step.averaged and self._step.average_every == "epoch":
             return None
         self._whole = False
         row = self._add_row(sets)
@@ -492,7 +506,7 @@ class Trainer:
             yield
         finally:
             self._over = True
-            end(begun, self)
+            tell_end(begun, self)
 
     @contextlib.contextmanager
     def _clock(self) -> Iterator[None]:

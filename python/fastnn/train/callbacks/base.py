@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,13 @@ class Callback:
 
     `trainer.stop(reason)` ends training; what raises ends it too. After a step come `on_step`,
     `on_validation` and `on_epoch_end`, each of all callbacks in the order in which the trainer was
-    given them, `Checkpoint` last: it saves what the others have made of the step.
+    given them; then the `on_step` of a `Checkpoint`, which saves what the others have made of the
+    step, and is the last of them otherwise as well.
     """
 
     every: int | None = None  # steps from one on_step() to the next; may be set in on_fit_start()
-    last = False
+    last = False  # a checkpoint
+    only_looks = False  # its on_step() leaves model, rates and random numbers alone, as fastnn's do
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Before the first step, with the state of the run that is resumed."""
@@ -58,7 +61,7 @@ class _Function(Callback):
 
 
 def as_callbacks(given: Sequence[Callback | Callable[..., Any]]) -> list[Callback]:
-    """Functions as callbacks; those that save what the others are, last."""
+    """Functions as callbacks, and checkpoints last."""
     callbacks = []
     for callback in given:
         if not isinstance(callback, Callback):
@@ -69,9 +72,14 @@ def as_callbacks(given: Sequence[Callback | Callable[..., Any]]) -> list[Callbac
     return sorted(callbacks, key=lambda callback: callback.last)
 
 
+def due_after(step: int, callbacks: Sequence[Callback]) -> list[Callback]:
+    """Those whose `on_step` comes after that step."""
+    return [c for c in callbacks if c.every and step % c.every == 0]
+
+
 def after_step(callbacks: Sequence[Callback], trainer: Trainer, row: Row | None) -> None:
-    """Calls them back, with the row that was added; those that save what the others are, last."""
-    due = [c for c in callbacks if c.every and trainer.step % c.every == 0]
+    """Calls them back, with the row if one was added, as `Callback` says."""
+    due = due_after(trainer.step, callbacks)
     for callback in due:
         if not callback.last:
             callback.on_step(trainer)
@@ -86,16 +94,27 @@ def after_step(callbacks: Sequence[Callback], trainer: Trainer, row: Row | None)
             callback.on_step(trainer)
 
 
-def end(callbacks: Iterable[Callback], trainer: Trainer) -> None:
-    """Tells all of the end, though one raises: its error has what ended training as context."""
-    errors = []
+def tell_end(callbacks: Iterable[Callback], trainer: Trainer) -> None:
+    """Tells all of the end, though some raise: each error has the one before it as context.
+
+    The first has what ended training. Raised is the last, or Ctrl-C.
+    """
+    errors: list[BaseException] = []
     for callback in callbacks:
         try:
             callback.on_fit_end(trainer)
         except BaseException as error:
             errors.append(error)
+    errors.sort(key=lambda error: not isinstance(error, Exception))
+    for earlier, later in itertools.pairwise(errors):
+        later.__context__ = earlier
     if errors:
-        raise errors[0]
+        context = errors[-1].__context__
+        try:
+            raise errors[-1]
+        except BaseException:  # raising it has made what ended training its context again
+            errors[-1].__context__ = context
+            raise
 
 
 def named(callbacks: Iterable[Callback]) -> dict[str, Callback]:
@@ -134,7 +153,7 @@ class Best:
         self.user, self.monitor, self.min_delta, self.latest = user, monitor, min_delta, latest
         if mode not in (None, "min", "max"):
             raise ValueError(f"[{user}] mode must be min, max or None; got {mode!r}")
-        falls = any(word in monitor for word in ("loss", "error", "mae", "mse"))
+        falls = monitor.endswith(("loss", "error", "mae", "mse"))
         self.mode = mode or ("min" if falls else "max")
         self.value: float | None = None
 

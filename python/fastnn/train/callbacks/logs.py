@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 class ProgressBar(Callback):
     """tqdm's bar for each epoch, on a terminal (stderr) or in a notebook, and nothing elsewhere."""
 
+    only_looks = True
+
     def __init__(self, file: TextIO | None = None) -> None:
         self._tqdm = need("tqdm.auto", "train", "ProgressBar").tqdm
         self._file = file
@@ -36,7 +38,7 @@ class ProgressBar(Callback):
 
     def on_step(self, trainer: Trainer) -> None:
         done = round((trainer.epochs_done - trainer.epoch) * trainer.steps_per_epoch)
-        if done == 0:  # the epoch's end, which on_epoch_end() was told of
+        if done == 0:  # the epoch's end, which on_epoch_end() is told of
             return
         if self._bar is None:
             self._open(trainer, trainer.epoch + 1)
@@ -78,6 +80,8 @@ class CSVLogger(Callback):
     A column that only later rows have has no place in the file: the first row names them all.
     """
 
+    only_looks = True
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._columns: list[str] = []
@@ -118,6 +122,8 @@ def _line(cells: list[Any]) -> str:
 class TensorBoardLogger(Callback):
     """Every column of the history as a curve for TensorBoard; needs tensorboardX."""
 
+    only_looks = True
+
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)
         self._library = need("tensorboardX", "tensorboard", "TensorBoardLogger")
@@ -144,6 +150,8 @@ class NormLogger(Callback):
     `path` are written there as JSON when training ends. The gradients are those of the batch that
     comes next.
     """
+
+    only_looks = True
 
     def __init__(self, every: int = 100, path: str | os.PathLike[str] | None = None) -> None:
         self.every = integer("NormLogger", "every", every)

@@ -22,13 +22,14 @@ class Checkpoint(Callback):
 
     "last.safetensors" is written after each epoch, or every `every` steps, and where training
     stops; "best.safetensors" at each validation that improves on `monitor`, if one is named (lower
-    for a name with "loss", "error", "mae" or "mse" in it, higher for others, or as `mode`, "min" or
-    "max", says). With `keep` each last one stays beside them, as "step-00001234.safetensors". A
+    for a name that ends in "loss", "error", "mae" or "mse", higher for others, or as `mode`, "min"
+    or "max", says). With `keep` each last one stays beside them, as "step-00001234.safetensors". A
     file is replaced in one step: whatever happens, there is a whole one. Raises OSError, before
     training, for a folder that cannot be written to.
     """
 
     last = True
+    only_looks = True
 
     def __init__(
         self,

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 class EarlyStopping(Callback):
     """Ends training after `patience` validations in a row without a better `monitor`.
 
-    Better is lower for a name with "loss", "error", "mae" or "mse" in it and higher for others, or
-    as `mode`, "min" or "max", says, by more than `min_delta`; with `latest` a value equal to the
+    Better is lower for a name that ends in "loss", "error", "mae" or "mse" and higher for others,
+    or as `mode`, "min" or "max", says, by more than `min_delta`; with `latest` a value equal to the
     best so far counts as better. However training ends, the model then has the best weights, unless
     `restore_best` is False. Where `fit` is called again, patience begins anew. Raises ValueError
     for a column that there isn't.
     """
+
+    only_looks = True
 
     def __init__(
         self,
@@ -82,6 +84,8 @@ class EarlyStopping(Callback):
 
 class TimeLimit(Callback):
     """Ends training once a call of `fit` has taken so many seconds, looking 100 times an epoch."""
+
+    only_looks = True
 
     def __init__(self, seconds: float) -> None:
         self.seconds = number("TimeLimit", "seconds", seconds, "(0, inf)")
