@@ -32,35 +32,39 @@ DISTORT = augment.Compose(
 )
 
 
-def network() -> nn.Sequential:
-    """Five convolutions, to 24 x 24, pooled 12 x 12, pooled 6 x 6, and 4 x 4."""
+def network(base: int = 32) -> nn.Sequential:
+    """Five convolutions, to 24 x 24, pooled 12 x 12, pooled 6 x 6, and 4 x 4.
+
+    They have `base`, twice, twice, four and four times as many channels.
+    """
 
     def block(inputs: int, outputs: int, side: int, padding: int) -> tuple[nn.Module, ...]:
         conv = nn.Conv2d(inputs, outputs, side, padding=padding, bias=False)
         return conv, nn.BatchNorm2d(outputs), nn.ReLU()
 
     return nn.Sequential(
-        *block(1, 32, 5, 0),
+        *block(1, base, 5, 0),
         nn.MaxPool2d(2),
-        *block(32, 64, 3, 1),
-        *block(64, 64, 3, 1),
+        *block(base, 2 * base, 3, 1),
+        *block(2 * base, 2 * base, 3, 1),
         nn.MaxPool2d(2),
-        *block(64, 128, 3, 1),
-        *block(128, 128, 3, 0),
-        *(nn.Flatten(), nn.Dropout(0.3), nn.Linear(2048, 10)),
+        *block(2 * base, 4 * base, 3, 1),
+        *block(4 * base, 4 * base, 3, 0),
+        *(nn.Flatten(), nn.Dropout(0.3), nn.Linear(64 * base, 10)),
     )
 
 
 def trained(
     job: Job,
     *,
+    base: int = 32,
     epochs: int = EPOCHS,
     distort: Callable[[Any], Any] = DISTORT,
     label_smoothing: float = SMOOTHING,
     images: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
 ) -> Trainer:
     """Trained on all 60,000 images, or what `images` makes of them; goes on if it was cut off."""
-    model, parts = network(), mnist(job)
+    model, parts = network(base), mnist(job)
     x, y = (np.concatenate(pair) for pair in zip(parts.train, parts.validation, strict=True))
     epochs = job.pick(epochs, 1)
     opt = optim.AdamW(model.parameters(), lr=RATE)
