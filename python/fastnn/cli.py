@@ -6,6 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -172,8 +173,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--first", type=_positive, metavar="N", help="expand and keep the first N images alone")
     add("--shifts", type=_natural, default=0, metavar="N", help="by 1 to N pixels, 4 directions")
     add("--rotate", type=_share, default=0.0, metavar="DEG", help="at random, by at most this")
-    add("--scale", type=_scale, default=0.0, metavar="X", help="by 1 - X to 1 + X; below 1")
-    add("--shear", type=_angle, default=0.0, metavar="DEG", help="the same; below 90")
+    below_1, below_90 = partial(_below, 1), partial(_below, 90)
+    add("--scale", type=below_1, default=0.0, metavar="X", help="by 1 - X to 1 + X; below 1")
+    add("--shear", type=below_90, default=0.0, metavar="DEG", help="the same; below 90")
     add("--elastic", type=_rate, nargs=2, metavar=("ALPHA", "SIGMA"), help="distortion, in pixels")
     add("--copies", type=_positive, default=1, metavar="N", help="random versions of each (1)")
     add("--seed", type=_seed, default=0, metavar="N", help="(%(default)s)")
@@ -233,14 +235,6 @@ def _share(text: str) -> float:
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"must be at least 0; got {text}")
     return number
-
-
-def _scale(text: str) -> float:
-    return _below(1, text)
-
-
-def _angle(text: str) -> float:
-    return _below(90, text)
 
 
 def _below(end: float, text: str) -> float:

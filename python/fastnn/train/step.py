@@ -146,10 +146,19 @@ class TrainingStep:
             "model": described(self.model),
         }
 
+    def modules_state(self) -> dict[str, Any]:
+        """Of the model, and of a loss that is a module."""
+        return {name: module.state_dict() for name, module in self._modules.items()}
+
+    def load_modules(self, state: Mapping[str, Any]) -> None:
+        """Goes back to `modules_state()`."""
+        for name, module in self._modules.items():
+            module.load_state_dict(state[name])
+
     def state_dict(self) -> dict[str, Any]:
         """All that a step changes."""
         return {
-            **{name: module.state_dict() for name, module in self._modules.items()},
+            **self.modules_state(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
@@ -158,8 +167,7 @@ class TrainingStep:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for name, module in self._modules.items():
-            module.load_state_dict(state[name])
+        self.load_modules(state)
         slots = state["optimizer"]["state"]  # JSON makes texts of the parameters' numbers
         self.optimizer.load_state_dict(
             {**state["optimizer"], "state": {int(number): s for number, s in slots.items()}}

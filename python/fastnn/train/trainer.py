@@ -217,13 +217,14 @@ class Trainer:
                 if self._at == 0:
                     self._begin_epoch()
                 self._run(self._steps_to_stop(validate_every, max_steps), snapshot)
-                row, mark = None, self._mark()
+                due = due_after(self.step, self.callbacks)
+                row, mark = None, self._mark(due)
                 if self._at == len(feed):
                     row = self._end_epoch(sets)
                 elif validate_every is not None and self.step % validate_every == 0:
                     row = self._validate(sets)
-                after_step(self.callbacks, self, row)
-                if row is not None or mark != self._mark():
+                after_step(self.callbacks, due, self, row)
+                if row is not None or mark != self._mark(due):
                     snapshot = None  # from the one before it, steps would go another way
             for callback in self.callbacks:
                 callback.on_stop(self)
@@ -295,20 +296,18 @@ class Trainer:
         steps += [max_steps - self.step] if max_steps is not None else []
         return min([self.steps_per_epoch - self._at, *steps])
 
-    def _mark(self) -> tuple[Any, ...] | None:
-        """Shows whether the callbacks after this step have changed what the next one depends on."""
-        only_look = all(c.only_looks for c in due_after(self.step, self.callbacks))
-        return None if only_look else self._step.fingerprint()
+    def _mark(self, due: Sequence[Callback]) -> tuple[Any, ...] | None:
+        """Shows whether the callbacks after a step have changed what the next one depends on."""
+        return None if all(c.only_looks for c in due) else self._step.fingerprint()
 
     def _run(self, steps: int, snapshot: Snapshot) -> None:
         self.model.train()
         self._whole = False
         loss = self._advance(steps)
-        if not math.isfinite(loss):
-            error = snapshot.explain(loss)
-            self._whole = True
-            raise error
+        error = None if math.isfinite(loss) else snapshot.explain(loss)
         self._whole = True
+        if error is not None:
+            raise error
 
     def _advance(self, steps: int) -> float:
         """Trains on the next batches of the epoch, or until a loss is not finite; the mean loss."""
@@ -393,10 +392,8 @@ class Trainer:
     def weights(self) -> dict[str, Any]:
         """What `trained` is made of; the tensors are those of the run, which goes on."""
         average = None if self.average is None else self.average.state_dict()
-        loss = self.loss.state_dict() if isinstance(self.loss, nn.Module) else {}
         averaged = self._step.averaged
-        model = self.model.state_dict()
-        return {"model": model, "loss": loss, "average": average, "averaged": averaged}
+        return {**self._step.modules_state(), "average": average, "averaged": averaged}
 
     def set_weights(self, weights: State) -> None:
         """Goes back to a copy of `weights()`.
@@ -405,9 +402,7 @@ class Trainer:
         """
         if self._over and self._run_weights is None:
             self._run_weights = checkpoint.copied(self.weights())
-        self.model.load_state_dict(weights["model"])
-        if isinstance(self.loss, nn.Module):
-            self.loss.load_state_dict(weights["loss"])
+        self._step.load_modules(weights)
         if self.average is not None:
             self.average.load_state_dict(weights["average"])
         self._step.averaged = weights["averaged"]

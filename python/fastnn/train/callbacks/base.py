@@ -77,9 +77,10 @@ def due_after(step: int, callbacks: Sequence[Callback]) -> list[Callback]:
     return [c for c in callbacks if c.every and step % c.every == 0]
 
 
-def after_step(callbacks: Sequence[Callback], trainer: Trainer, row: Row | None) -> None:
-    """Calls them back, with the row if one was added, as `Callback` says."""
-    due = due_after(trainer.step, callbacks)
+def after_step(
+    callbacks: Sequence[Callback], due: Sequence[Callback], trainer: Trainer, row: Row | None
+) -> None:
+    """Calls them back, with the row if one was added, as `Callback` says; `due` are `due_after`."""
     for callback in due:
         if not callback.last:
             callback.on_step(trainer)

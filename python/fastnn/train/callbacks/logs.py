@@ -80,8 +80,6 @@ class CSVLogger(Callback):
     A column that only later rows have has no place in the file: the first row names them all.
     """
 
-    only_looks = True
-
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._columns: list[str] = []
@@ -121,8 +119,6 @@ def _line(cells: list[Any]) -> str:
 
 class TensorBoardLogger(Callback):
     """Every column of the history as a curve for TensorBoard; needs tensorboardX."""
-
-    only_looks = True
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)

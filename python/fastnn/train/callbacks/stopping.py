@@ -24,8 +24,6 @@ class EarlyStopping(Callback):
     for a column that there isn't.
     """
 
-    only_looks = True
-
     def __init__(
         self,
         monitor: str = "val_loss",
